@@ -1,0 +1,413 @@
+"""Controls: the small MessagePack messages by which both sides agree on who is where.
+
+A control is ``0x00`` and one MessagePack array ``[name, ref, body]``: a name of the tables below, a
+u32 chosen by the asker and echoed in the answer (0 when no answer is wanted), and a map. Each control
+is one frozen dataclass; its fields carry the type and the largest size that is accepted, so that
+``decode`` refuses everything else before the rest of the program sees it. Fields that a newer peer
+adds are ignored; names that are not in the table are refused.
+
+Tokens and hellos are never shown by ``repr``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+import msgpack
+
+from .codes import Code, reply
+from .envelope import CONTROL
+from .errors import LocalProtocolError, RemoteProtocolError
+from .fields import U32, U64, array, blob, integer, mapping, may, must, seconds, text, truth
+from .names import CHANNEL_MAX, USER_MAX
+from .packing import unpack
+
+__all__ = [
+    "CLIENT_CONTROLS",
+    "CLIENT_CONTROL_MAX",
+    "HELLO_MAX",
+    "SERVER_CONTROLS",
+    "SERVER_CONTROL_MAX",
+    "TOKEN_MAX",
+    "Ack",
+    "Control",
+    "Drain",
+    "Dropped",
+    "Error",
+    "Join",
+    "Joined",
+    "Leave",
+    "Left",
+    "MemberInfo",
+    "MemberJoined",
+    "MemberLeft",
+    "Ping",
+    "Pong",
+    "Renew",
+    "Renewed",
+    "Side",
+    "TokenExpiring",
+    "Welcome",
+    "decode",
+    "encode",
+]
+
+CLIENT_CONTROL_MAX: Final = 16 * 1024
+"""The largest control a client may send, in bytes."""
+SERVER_CONTROL_MAX: Final = 8 * 1024 * 1024
+"""The largest control a server may send: ``joined`` lists every member with its hello."""
+TOKEN_MAX: Final = 2047
+HELLO_MAX: Final = 2048
+
+
+class Side(enum.Enum):
+    """Who sent it."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+_C = TypeVar("_C", bound="Control")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The base of all controls; a subclass is one name of the protocol."""
+
+    NAME: ClassVar[str]
+
+    def to_body(self) -> dict[str, Any]:
+        """Return the MessagePack body: the fields that are not None."""
+        body = {}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if value is not None:
+                body[item.name] = value
+        return body
+
+    @classmethod
+    def from_body(cls: type[_C], body: Mapping[str, Any]) -> _C:
+        """Check a body field by field; raises ValueError naming the field, never its value."""
+        values = {}
+        for item in dataclasses.fields(cls):
+            value = body.get(item.name)
+            if value is None:
+                if item.default is dataclasses.MISSING:
+                    raise ValueError(f"{item.name} is missing")
+                continue
+            try:
+                values[item.name] = item.metadata["check"](value)
+            except ValueError:
+                raise ValueError(f"{item.name} has a wrong type or size") from None
+        return cls(**values)
+
+
+# --- client → server ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(Control):
+    """Ask to become a member of a channel; answered by ``joined`` or ``error``."""
+
+    NAME: ClassVar[str] = "join"
+    channel: str = must(text(CHANNEL_MAX))
+    user: str = must(text(USER_MAX))
+    token: str | None = may(text(TOKEN_MAX), shown=False)
+    """None only where the app's policy allows App ID alone."""
+    hello: bytes | None = may(blob(HELLO_MAX), shown=False)
+    """Opaque to the server; handed to every member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave(Control):
+    """End a membership; answered by ``left``."""
+
+    NAME: ClassVar[str] = "leave"
+    channel: int = must(integer(U32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renew(Control):
+    """Present a new token for a membership; answered by ``renewed`` or ``error``."""
+
+    NAME: ClassVar[str] = "renew"
+    channel: int = must(integer(U32))
+    token: str = must(text(TOKEN_MAX), shown=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping(Control):
+    """Ask for a ``pong``, for clients that cannot send WebSocket pings."""
+
+    NAME: ClassVar[str] = "ping"
+
+
+# --- server → client ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome(Control):
+    """The first control of every connection: what the server is and what it allows."""
+
+    NAME: ClassVar[str] = "welcome"
+    server: str = must(text(64))
+    node: str = must(text(64))
+    heartbeat: float = must(seconds)
+    """The server pings after this many silent seconds and closes after twice as many."""
+    limits: dict[str, float] = must(mapping(64, seconds))
+    features: tuple[str, ...] = may(array(64, text(64)), ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberInfo:
+    """One member as ``joined`` lists it."""
+
+    member: int
+    user: str
+    hello: bytes | None = field(default=None, repr=False)
+
+
+_MEMBER_NUMBER, _MEMBER_USER, _MEMBER_HELLO = integer(U32), text(USER_MAX), blob(HELLO_MAX)
+
+
+def _member_info(value: Any) -> MemberInfo:
+    if type(value) is not dict:
+        raise ValueError
+    hello = value.get("hello")
+    return MemberInfo(
+        member=_MEMBER_NUMBER(value.get("member")),
+        user=_MEMBER_USER(value.get("user")),
+        hello=None if hello is None else _MEMBER_HELLO(hello),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined(Control):
+    """The answer to ``join``: the numbers to send with, who is there, what is allowed until when."""
+
+    NAME: ClassVar[str] = "joined"
+    channel: int = must(integer(U32))
+    member: int = must(integer(U32))
+    epoch: str = must(text(64))
+    """Names the run of offsets: equal epochs mean that offsets can be compared."""
+    offset: int = must(integer(U64))
+    """The offset of the newest message; 0 when there has been none in this epoch."""
+    members: tuple[MemberInfo, ...] = must(array(65536, _member_info))
+    """The others in the channel at this moment."""
+    grant: dict[str, float] = must(mapping(16, seconds))
+    """Seconds left for each publish privilege: ``audio``, ``video``, ``data``."""
+    expires_in: float = must(seconds)
+    """Seconds until the membership ends unless it is renewed."""
+    policy: dict[str, str] = must(mapping(16, text(64)))
+    recovered: bool = may(truth, False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left(Control):
+    """A membership has ended: the answer to ``leave``, or the server's decision, with its end code."""
+
+    NAME: ClassVar[str] = "left"
+    channel: int = must(integer(U32))
+    code: int = must(integer(4999))
+    name: str = must(text(64))
+    message: str = may(text(256), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed(Control):
+    """The answer to ``renew``: the new grant."""
+
+    NAME: ClassVar[str] = "renewed"
+    channel: int = must(integer(U32))
+    grant: dict[str, float] = must(mapping(16, seconds))
+    expires_in: float = must(seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack(Control):
+    """A message has its place in the channel; ``ref`` is the message's own."""
+
+    NAME: ClassVar[str] = "ack"
+    channel: int = must(integer(U32))
+    offset: int = must(integer(U64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error(Control):
+    """A refused request (``ref`` names it), or refused frames (``ref`` 0, ``count`` of them)."""
+
+    NAME: ClassVar[str] = "error"
+    code: int = must(integer(4999))
+    name: str = must(text(64))
+    message: str = must(text(256))
+    temporary: bool = must(truth)
+    retry_after: float | None = may(seconds)
+    channel: int | None = may(integer(U32))
+    count: int | None = may(integer(U64))
+
+    @classmethod
+    def of(
+        cls,
+        code: Code,
+        *,
+        retry_after: float | None = None,
+        channel: int | None = None,
+        count: int | None = None,
+    ) -> Error:
+        """Make the control that reports *code*."""
+        return cls(
+            code=code.number,
+            name=code.name,
+            message=code.message,
+            temporary=code.temporary,
+            retry_after=retry_after,
+            channel=channel,
+            count=count,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberJoined(Control):
+    """Somebody joined a channel of ours."""
+
+    NAME: ClassVar[str] = "member_joined"
+    channel: int = must(integer(U32))
+    member: int = must(integer(U32))
+    user: str = must(text(USER_MAX))
+    hello: bytes | None = may(blob(HELLO_MAX), shown=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberLeft(Control):
+    """Somebody left a channel of ours; ``reason`` is the name of an end code."""
+
+    NAME: ClassVar[str] = "member_left"
+    channel: int = must(integer(U32))
+    member: int = must(integer(U32))
+    reason: str = must(text(64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenExpiring(Control):
+    """The membership ends in ``seconds`` unless it is renewed."""
+
+    NAME: ClassVar[str] = "token_expiring"
+    channel: int = must(integer(U32))
+    seconds: float = must(seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped(Control):
+    """Frames that this member should have received and did not, by kind, since the last report."""
+
+    NAME: ClassVar[str] = "dropped"
+    channel: int = must(integer(U32))
+    counts: dict[str, int] = must(mapping(16, integer(U64)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(Control):
+    """The server is going away: reconnect after ``delay`` seconds, to an alternative if one is given."""
+
+    NAME: ClassVar[str] = "drain"
+    delay: float = must(seconds)
+    alternatives: tuple[str, ...] = may(array(16, text(256)), ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong(Control):
+    """The answer to ``ping``."""
+
+    NAME: ClassVar[str] = "pong"
+
+
+CLIENT_CONTROLS: Final[dict[str, type[Control]]] = {c.NAME: c for c in (Join, Leave, Renew, Ping)}
+"""What a client may send, by name."""
+
+SERVER_CONTROLS: Final[dict[str, type[Control]]] = {
+    c.NAME: c
+    for c in (
+        Welcome,
+        Joined,
+        Left,
+        Renewed,
+        Ack,
+        Error,
+        MemberJoined,
+        MemberLeft,
+        TokenExpiring,
+        Dropped,
+        Drain,
+        Pong,
+    )
+}
+"""What a server may send, by name."""
+
+_TABLES = {Side.CLIENT: CLIENT_CONTROLS, Side.SERVER: SERVER_CONTROLS}
+_CONTROL_MAX = {Side.CLIENT: CLIENT_CONTROL_MAX, Side.SERVER: SERVER_CONTROL_MAX}
+# Values and array items: a ``joined`` lists a whole channel, nothing else is long.
+_BOUNDS = {Side.CLIENT: (1024, 64), Side.SERVER: (8 * 65536, 65536)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, MemberInfo):
+        return {k: v for k in ("member", "user", "hello") if (v := getattr(value, k)) is not None}
+    raise TypeError
+
+
+def encode(control: Control, ref: int = 0) -> bytes:
+    """Return the wire bytes of a control.
+
+    Raises:
+        LocalProtocolError: the control is larger than any peer would accept, or holds what MessagePack
+            cannot say.
+
+    """
+    if not 0 <= ref <= U32:
+        raise LocalProtocolError("a ref is a u32")
+    try:
+        packed = msgpack.packb([control.NAME, ref, control.to_body()], default=_plain)
+    except (ValueError, TypeError, OverflowError):
+        raise LocalProtocolError(f"a {control.NAME} control with a field that cannot be encoded") from None
+    data = b"\x00" + cast(bytes, packed)
+    side = Side.CLIENT if control.NAME in CLIENT_CONTROLS else Side.SERVER
+    if len(data) > _CONTROL_MAX[side]:
+        raise LocalProtocolError(
+            f"a {control.NAME} control of {len(data)} bytes is over {_CONTROL_MAX[side]}"
+        )
+    return data
+
+
+def decode(data: bytes | memoryview, sender: Side) -> tuple[Control, int]:
+    """Read a control that *sender* sent; return it with its ref.
+
+    Raises:
+        RemoteProtocolError: fatal (``protocol_error``) when the bytes are not a control at all; with the
+            reply code ``unknown_control`` or ``bad_request`` and the ref when the request is to be refused.
+
+    """
+    if len(data) == 0 or data[0] != CONTROL:
+        raise RemoteProtocolError("not a control")
+    if len(data) > _CONTROL_MAX[sender]:
+        raise RemoteProtocolError("a control over the size limit")
+    values, array_max = _BOUNDS[sender]
+    try:
+        unpacked = unpack(memoryview(data)[1:], values=values, array=array_max)
+    except ValueError as error:
+        raise RemoteProtocolError(f"a control that is not acceptable MessagePack: {error}") from None
+    if type(unpacked) is not tuple or len(unpacked) != 3:
+        raise RemoteProtocolError("a control that is not [name, ref, body]")
+    name, ref, body = unpacked
+    if type(name) is not str or type(ref) is not int or not 0 <= ref <= U32 or type(body) is not dict:
+        raise RemoteProtocolError("a control that is not [name, ref, body]")
+    cls = _TABLES[sender].get(name)
+    if cls is None:
+        raise RemoteProtocolError("a control of unknown name", reply("unknown_control"), ref)
+    try:
+        return cls.from_body(body), ref
+    except ValueError as error:
+        raise RemoteProtocolError(f"{name}: {error}", reply("bad_request"), ref) from None

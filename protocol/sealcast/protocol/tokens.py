@@ -1,0 +1,436 @@
+"""Access tokens: build one, look into one, verify one.
+
+A token is what an application server hands to a user so that a relay, which knows the app's
+certificates and nothing else about its users, can admit them: *this user may join this channel and
+publish these kinds until then*. Formats: AccessToken2 (``007``) and, where an app accepts it, the
+older AccessToken (``006``). docs/tokens.md has the byte layouts and the reasons for the policy.
+
+Three ways in, and only the last decides anything:
+
+- ``AccessToken`` builds. Clock and randomness are arguments; ``sealcast.client.tokens.mint`` has both.
+- ``parse`` shows what a token *says*. Anybody can write anything into a token.
+- ``verify`` returns a ``Grant`` or raises the one TokenError that names the cause.
+
+The policy where the format is silent: no token lives longer than 24 hours, none lives 0 seconds,
+no privilege outlives its token, and every doubt is a refusal.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from . import token_006, token_007
+from .errors import (
+    InvalidName,
+    TokenAppMismatch,
+    TokenBadSignature,
+    TokenExpired,
+    TokenMalformed,
+    TokenNotForChannel,
+    TokenNotForUser,
+    TokenNotPermitted,
+    TokenNotYetValid,
+    TokenVersionRefused,
+)
+from .names import AppId, ChannelName, Privilege, UserId, channel_name, user_id
+from .names import certificate as check_certificate
+from .token_006 import Claims006
+from .token_007 import PAYLOAD_MAX, SERVICES_MAX, SIGNATURE_SIZE, TEXT_MAX, AccessToken
+from .token_bytes import FrozenMap
+from .token_services import (
+    ChatService,
+    ConvoAiService,
+    EducationService,
+    FcdnService,
+    FpaService,
+    RtcService,
+    Rtm2Access,
+    Rtm2Resource,
+    Rtm2Service,
+    RtmService,
+    Service,
+    StreamingService,
+    SttService,
+    is_wildcard,
+    name_matches,
+)
+
+__all__ = [
+    "LIFE_MAX",
+    "PAYLOAD_MAX",
+    "SERVICES_MAX",
+    "TEXT_MAX",
+    "AccessToken",
+    "ChatService",
+    "Claims006",
+    "ConvoAiService",
+    "EducationService",
+    "FcdnService",
+    "FpaService",
+    "FrozenMap",
+    "Grant",
+    "LoginGrant",
+    "ParsedToken",
+    "RtcService",
+    "Rtm2Access",
+    "Rtm2Resource",
+    "Rtm2Service",
+    "RtmService",
+    "Service",
+    "StreamingService",
+    "SttService",
+    "Version",
+    "is_wildcard",
+    "name_matches",
+    "parse",
+    "verify",
+    "verify_login",
+]
+
+LIFE_MAX: Final = 86400
+"""The longest life of a token in seconds, whatever it says."""
+
+Version = Literal["006", "007"]
+
+_LOGIN: Final = 1
+"""The privilege to log in, in RtmService and Rtm2Service."""
+
+
+# --- looking into one ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedToken:
+    """What a token says. **Nothing here is verified**, and nothing here may decide who gets in.
+
+    ``issued_at`` is in Unix seconds, ``expire`` in seconds after it, as written. A 006 token carries
+    only its end, 24 hours after the build; its ``issued_at`` is reckoned back from that.
+
+    ``service_count`` is what the token announces and ``services`` what could be read: ``stopped_at``
+    is the unknown service type that reading stopped at, or None. ``signature_size`` is in bytes; the
+    signature itself is left out, so that this object can be printed and logged.
+    """
+
+    version: Version
+    app_id: AppId
+    issued_at: int
+    expire: int
+    salt: int
+    services: tuple[Service, ...]
+    service_count: int
+    stopped_at: int | None
+    signature_size: int
+    claims_006: Claims006 | None
+
+    @property
+    def expires(self) -> int:
+        """The Unix second at which the token would end, LIFE_MAX considered."""
+        return self.issued_at + min(self.expire, LIFE_MAX)
+
+    @property
+    def has_signature(self) -> bool:
+        """Whether something as long as a signature is there. It may be anything: see ``verify``."""
+        return self.signature_size == SIGNATURE_SIZE
+
+
+def parse(token: str) -> ParsedToken:
+    """Take a token of either version apart **without verifying it**, for inspection only.
+
+    Raises TokenMalformed.
+    """
+    if _version(token) == token_006.PREFIX:
+        old = token_006.decode(token)
+        issued_at = _issued_at_006(old)
+        claims = Claims006(old.channel_crc, old.user_crc, old.privileges)
+        life = old.end - issued_at
+        return ParsedToken(
+            "006", old.app_id, issued_at, life, old.salt, (), 0, None, len(old.signature), claims
+        )
+    new = token_007.decode(token)
+    return ParsedToken(
+        "007",
+        new.app_id,
+        new.issued_at,
+        new.expire,
+        new.salt,
+        new.services,
+        new.service_count,
+        new.stopped_at,
+        len(new.signature),
+        None,
+    )
+
+
+# --- verifying -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a verified token allows one user in one channel.
+
+    ``expires`` is the Unix second at which the membership ends: the token's end or, if sooner, the
+    end of the privilege to join. ``deadlines`` has the granted privileges only, each with the Unix
+    second at which it ends, never later than the token. Every end is exclusive.
+    """
+
+    app_id: AppId
+    channel: ChannelName
+    user: UserId
+    issued_at: int
+    expires: int
+    deadlines: Mapping[Privilege, int]
+    version: Version
+
+    def allows(self, privilege: Privilege, now: float) -> bool:
+        """Say whether *privilege* is granted at *now*. Nothing is, once the membership has ended."""
+        if not now < self.expires:
+            return False
+        try:
+            return now < self.deadlines[privilege]
+        except KeyError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class LoginGrant:
+    """What a verified signalling token allows: to log in as ``user`` until ``expires`` (exclusive)."""
+
+    app_id: AppId
+    user: UserId
+    issued_at: int
+    expires: int
+
+
+def verify(
+    token: str,
+    *,
+    app_id: str,
+    certificates: Sequence[str],
+    channel: str,
+    user: str,
+    now: float,
+    accept_006: bool = False,
+    max_skew: int | None = None,
+) -> Grant:
+    """Return what *token* grants *user* in *channel* of *app_id* at *now*, in Unix seconds.
+
+    *certificates* are the app's valid ones; any of them may have signed. *max_skew* is how many
+    seconds ahead of *now* a token may have been issued; None means that it does not matter.
+
+    Of several RTC entries, those that name channel and user and whose privilege to join is alive are
+    candidates. One of them is used, alone: an exact channel before a wildcard, then an exact user
+    before a wildcard, then the later end. What different entries grant is never added up.
+
+    Checked in this order, and the first failure is the one raised: TokenMalformed, TokenVersionRefused,
+    TokenAppMismatch, TokenBadSignature, TokenExpired, TokenNotYetValid, TokenNotForChannel,
+    TokenNotForUser, TokenNotPermitted, TokenExpired (the privilege to join). A 006 token is signed
+    over names that are not in it, so there the two names come before the signature.
+
+    InvalidName means that one of *certificates* is none: a mistake of the caller, not of the token.
+    """
+    signers = [check_certificate(certificate) for certificate in certificates]
+    if _version(token) == token_006.PREFIX:
+        if not accept_006:
+            raise TokenVersionRefused("the token is of version 006 and this app accepts 007 only")
+        return _verify_006(token, app_id, signers, channel, user, now, max_skew)
+    envelope, end = _verify_007(token, app_id, signers, now, max_skew)
+    return _join(envelope, end, channel, user, now)
+
+
+def verify_login(
+    token: str,
+    *,
+    app_id: str,
+    certificates: Sequence[str],
+    user: str,
+    now: float,
+    max_skew: int | None = None,
+) -> LoginGrant:
+    """Return what a 007 *token* grants *user* who logs in to signalling, by an RTM or RTM2 entry.
+
+    Names are compared exactly, there are no wildcards; of several entries the one that ends last
+    counts. Arguments, order and errors are those of ``verify``, TokenNotForChannel aside.
+    """
+    signers = [check_certificate(certificate) for certificate in certificates]
+    if _version(token) == token_006.PREFIX:
+        raise TokenVersionRefused("the token is of version 006 and a login takes 007 only")
+    envelope, end = _verify_007(token, app_id, signers, now, max_skew)
+    logins = [entry for entry in envelope.services if isinstance(entry, RtmService | Rtm2Service)]
+    if not logins:
+        raise TokenNotPermitted("the token has no entry to log in with")
+    person = _legal_user(user)
+    own = [entry for entry in logins if entry.user == person]
+    if not own:
+        raise TokenNotForUser("the token is for another user")
+    ends = [
+        _deadline(envelope.issued_at, end, entry.privileges[_LOGIN])
+        for entry in own
+        if _LOGIN in entry.privileges
+    ]
+    if not ends:
+        raise TokenNotPermitted("the token does not include the privilege to log in")
+    expires = max(ends)
+    if not now < expires:
+        raise TokenExpired("the privilege to log in has ended")
+    return LoginGrant(envelope.app_id, person, envelope.issued_at, expires)
+
+
+def _version(token: str) -> str:
+    if not isinstance(token, str):
+        raise TokenMalformed("a token is a text")
+    if len(token) > TEXT_MAX:
+        raise TokenMalformed(f"the token is longer than {TEXT_MAX} characters")
+    prefix = token[:3]
+    if prefix not in (token_006.PREFIX, token_007.PREFIX):
+        raise TokenMalformed("the text does not begin like an access token")
+    return prefix
+
+
+def _verify_007(
+    token: str, app_id: str, signers: Sequence[str], now: float, max_skew: int | None
+) -> tuple[token_007.Envelope, int]:
+    """Check everything that does not depend on names; return the fields and the token's end."""
+    envelope = token_007.decode(token)
+    _check_app(envelope.app_id, app_id)
+    _check_signature(
+        envelope.signature,
+        [token_007.sign(signer, envelope.issued_at, envelope.salt, envelope.signed) for signer in signers],
+    )
+    end = envelope.issued_at + min(envelope.expire, LIFE_MAX)
+    _check_life(envelope.issued_at, end, now, max_skew)
+    return envelope, end
+
+
+def _join(envelope: token_007.Envelope, end: int, channel: str, user: str, now: float) -> Grant:
+    """Find the RTC entry that lets *user* into *channel*."""
+    entries = [entry for entry in envelope.services if isinstance(entry, RtcService)]
+    if not entries:
+        raise TokenNotForChannel("the token has no entry for a channel")
+    room = _legal_channel(channel)
+    entries = [entry for entry in entries if name_matches(entry.channel, room)]
+    if not entries:
+        raise TokenNotForChannel("the token is for another channel")
+    person = _legal_user(user)
+    entries = [entry for entry in entries if name_matches(entry.user, person)]
+    if not entries:
+        raise TokenNotForUser("the token is for another user")
+    offers = []
+    for entry in entries:
+        deadlines = FrozenMap(
+            {
+                privilege: _deadline(envelope.issued_at, end, entry.privileges[privilege])
+                for privilege in Privilege
+                if privilege in entry.privileges
+            }
+        )
+        if Privilege.JOIN in deadlines:
+            rank = (not is_wildcard(entry.channel), not is_wildcard(entry.user), deadlines[Privilege.JOIN])
+            offers.append((rank, deadlines))
+    if not offers:
+        raise TokenNotPermitted("the token does not include the privilege to join")
+    live = [offer for offer in offers if now < offer[1][Privilege.JOIN]]
+    if not live:
+        raise TokenExpired("the privilege to join has ended")
+    deadlines = max(live, key=lambda offer: offer[0])[1]
+    expires = deadlines[Privilege.JOIN]
+    return Grant(envelope.app_id, room, person, envelope.issued_at, expires, deadlines, "007")
+
+
+def _verify_006(
+    token: str,
+    app_id: str,
+    signers: Sequence[str],
+    channel: str,
+    user: str,
+    now: float,
+    max_skew: int | None,
+) -> Grant:
+    envelope = token_006.decode(token)
+    _check_app(envelope.app_id, app_id)
+    room = _legal_channel(channel)
+    if token_006.name_crc(room) != envelope.channel_crc:
+        raise TokenNotForChannel("the token is for another channel")
+    person = _legal_user(user)
+    # An empty name stands for any user. Its checksum is 0, which some names share: both may be meant.
+    names = [name for name in (person, "") if token_006.name_crc(name) == envelope.user_crc]
+    if not names:
+        raise TokenNotForUser("the token is for another user")
+    _check_signature(
+        envelope.signature,
+        [
+            token_006.sign(signer, envelope.app_id, room, name, envelope.message)
+            for signer in signers
+            for name in names
+        ],
+    )
+    issued_at = _issued_at_006(envelope)
+    _check_life(issued_at, envelope.end, now, max_skew)
+    # The format does not say when a token was issued, so its life is capped from now on.
+    end = min(envelope.end, int(now) + LIFE_MAX)
+    deadlines = FrozenMap(
+        {
+            privilege: min(end, envelope.privileges[privilege] or end)
+            for privilege in Privilege
+            if privilege in envelope.privileges
+        }
+    )
+    if Privilege.JOIN not in deadlines:
+        raise TokenNotPermitted("the token does not include the privilege to join")
+    expires = deadlines[Privilege.JOIN]
+    if not now < expires:
+        raise TokenExpired("the privilege to join has ended")
+    return Grant(envelope.app_id, room, person, issued_at, expires, deadlines, "006")
+
+
+def _issued_at_006(envelope: token_006.Envelope) -> int:
+    return max(envelope.end - LIFE_MAX, 0)
+
+
+def _check_app(named: AppId, wanted: str) -> None:
+    if named != wanted:
+        raise TokenAppMismatch("the token is for another app")
+
+
+def _check_signature(signature: bytes, expected: Iterable[bytes]) -> None:
+    """Compare with every expected signature, in constant time and without stopping at a match."""
+    if len(signature) != SIGNATURE_SIZE:
+        raise TokenBadSignature("the token's signature has the wrong length")
+    matched = False
+    for candidate in expected:
+        matched |= hmac.compare_digest(signature, candidate)
+    if not matched:
+        raise TokenBadSignature("the token is not signed with a valid certificate of this app")
+
+
+# Comparisons with `now` are written so that a clock that is not a number refuses.
+
+
+def _check_life(issued_at: int, end: int, now: float, max_skew: int | None) -> None:
+    if not issued_at < end:
+        raise TokenExpired("the token was issued with a life of 0 seconds")
+    if not now < end:
+        raise TokenExpired("the token has ended")
+    if max_skew is not None and not issued_at <= now + max_skew:
+        raise TokenNotYetValid("the token was issued in the future")
+
+
+def _deadline(issued_at: int, end: int, seconds: int) -> int:
+    return min(end, issued_at + seconds) if seconds else end
+
+
+def _legal_channel(channel: str) -> ChannelName:
+    """Refuse a name that no channel can have, as if no token named it: even ``*`` does not."""
+    try:
+        return channel_name(channel)
+    except InvalidName as error:
+        raise TokenNotForChannel(str(error)) from None
+
+
+def _legal_user(user: str) -> UserId:
+    try:
+        return user_id(user)
+    except InvalidName as error:
+        raise TokenNotForUser(str(error)) from None

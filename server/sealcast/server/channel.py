@@ -1,0 +1,323 @@
+"""One channel on this node: its members, the turn that is being collected, and the fan-out.
+
+The hot path of the relay is here. What members send in one turn of the event loop is collected and
+flushed once: joined once, and the *same bytes object* written to every member that sent nothing in the
+turn; a sender gets the same bytes with its own cut out. Nothing is awaited, parsed or copied per receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from sealcast.protocol import envelope
+from sealcast.protocol.codes import Code
+from sealcast.protocol.controls import Ack, Control, Joined, MemberInfo, MemberJoined, MemberLeft, encode
+from sealcast.protocol.names import Kind
+from sealcast.protocol.sframe import HeaderError, read_header
+
+from .auth import Rights, kinds_until
+from .interfaces import NOTICE, Broker, ChannelKey, Entry
+from .metrics import Metrics
+
+__all__ = ["Channel", "Member", "Outlet", "frame_header"]
+
+_MESSAGE: Final = int(Kind.MESSAGE)
+_KINDS: Final = frozenset(map(int, Kind))
+
+_COUNTERS_MAX: Final = 256
+"""Keys of one member whose counters the relay remembers; the oldest is forgotten first."""
+
+
+def _header(length: int) -> bytes:
+    if length < 126:
+        return bytes((0x82, length))
+    if length < 65536:
+        return b"\x82\x7e" + length.to_bytes(2, "big")
+    return b"\x82\x7f" + length.to_bytes(8, "big")
+
+
+_HEADERS: Final = tuple(_header(length) for length in range(4096))
+
+
+def frame_header(length: int) -> bytes:
+    """Return the header of an unmasked binary WebSocket frame (RFC 6455 §5.2), FIN set."""
+    return _HEADERS[length] if length < 4096 else _header(length)
+
+
+class Outlet(Protocol):
+    """The way out to one connection."""
+
+    def write(self, data: bytes) -> None:
+        """Send ready-made WebSocket frames now."""
+        ...
+
+    def queue(self, kind: int, wire: bytes, channel: int) -> None:
+        """Queue one ready-made frame of a connection that is backed up."""
+        ...
+
+    def tell(self, control: Control, ref: int = 0) -> None:
+        """Send a control."""
+        ...
+
+    def leave(self, channel: int, code: Code) -> None:
+        """End the membership in the channel of this number."""
+        ...
+
+
+class Member:
+    """A user joined to a channel through a session."""
+
+    __slots__ = (
+        "_counters",
+        "allowed",
+        "bytes_in",
+        "changes",
+        "channel",
+        "frames_in",
+        "hello",
+        "number",
+        "outlet",
+        "rights",
+        "user",
+    )
+
+    def __init__(
+        self, channel: Channel, number: int, user: str, hello: bytes | None, rights: Rights, outlet: Outlet
+    ) -> None:
+        self.channel = channel
+        self.number = number
+        self.user = user
+        self.hello = hello
+        self.outlet = outlet
+        self.frames_in = 0
+        self.bytes_in = 0
+        self._counters: dict[int, int] = {}
+        self.rights = rights
+        self.allowed = 0
+        self.changes: float | None = None
+        """When, in Unix seconds, the mask of allowed kinds changes next."""
+
+    def refresh(self, rights: Rights, now: float) -> None:
+        """Let these rights count from now on."""
+        self.rights = rights
+        self.allowed, self.changes = kinds_until(rights, now)
+
+    def joined(self, now: float, policy: dict[str, str]) -> Joined:
+        """Return what the member is told: its numbers, the others, and its rights at *now* (Unix seconds)."""
+        channel = self.channel
+        return Joined(
+            channel=channel.number,
+            member=self.number,
+            epoch=channel.position.epoch,
+            offset=channel.position.offset,
+            members=tuple(
+                MemberInfo(member=other.number, user=other.user, hello=other.hello)
+                for other in channel.members.values()
+                if other is not self
+            ),
+            grant=self.rights.left(now),
+            expires_in=max(self.rights.expires - now, 0),
+            policy=policy,
+        )
+
+    def check(self, data: bytes, start: int) -> str | None:
+        """Check what the relay may know of a frame or message whose descriptor is at *start*.
+
+        Returns the name of the reply code to refuse it with, or None; only a None moves the counter.
+        """
+        first = data[start]
+        kind = first & 15
+        if not self.allowed >> kind & 1:
+            return "not_permitted" if kind in _KINDS else "bad_frame"
+        if data[start + 1] & 0x80:
+            return "bad_frame"
+        if first >> 4 == 1:
+            try:
+                key_id, counter, _ = read_header(data, start + 4)
+            except HeaderError:
+                return "encryption_required"
+            counters = self._counters
+            if counter <= counters.get(key_id, -1):
+                return "counter_repeated"
+            if key_id not in counters and len(counters) >= _COUNTERS_MAX:
+                del counters[next(iter(counters))]
+            counters[key_id] = counter
+        elif first >> 4 != 2 or self.channel.encryption_required:
+            return "encryption_required"
+        else:
+            self.channel.metrics.clear_frames += 1
+        return None
+
+
+class Channel:
+    """A named room inside an app.
+
+    Args:
+        key: App ID and name.
+        number: its number in this process, never used twice.
+        encryption_required: refuse every frame without a well-formed SFrame header.
+        broker: places messages and carries turns.
+        metrics: where to count.
+        call_soon: runs a callable once, later in this turn of the event loop.
+
+    """
+
+    def __init__(
+        self,
+        key: ChannelKey,
+        number: int,
+        *,
+        encryption_required: bool,
+        broker: Broker,
+        metrics: Metrics,
+        call_soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.key = key
+        self.number = number
+        self.encryption_required = encryption_required
+        self.metrics = metrics
+        self.members: dict[int, Member] = {}
+        self.by_user: dict[str, Member] = {}
+        self._broker = broker
+        self._call_soon = call_soon
+        self._turn: list[Entry] = []
+        self._fast: dict[Member, Callable[[bytes], None]] = {}
+        self._slow: dict[Member, Outlet] = {}
+        self._next_member = 0
+        self.position = broker.subscribe(key, self)
+
+    # --- members ---
+
+    def add(self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float) -> Member:
+        """Make a member and tell the others; what was sent before it joined is not for it."""
+        self.flush()
+        self._next_member += 1
+        member = Member(self, self._next_member, user, hello, rights, outlet)
+        member.refresh(rights, now)
+        self.notify(
+            MemberJoined(channel=self.number, member=member.number, user=user, hello=hello), about=member
+        )
+        self.members[member.number] = member
+        self.by_user[user] = member
+        self._fast[member] = outlet.write
+        return member
+
+    def remove(self, member: Member, reason: str) -> None:
+        """Forget a member and tell the others why."""
+        self.flush()
+        del self.members[member.number]
+        if self.by_user.get(member.user) is member:
+            del self.by_user[member.user]
+        self._fast.pop(member, None)
+        self._slow.pop(member, None)
+        self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), about=member)
+
+    def close(self) -> None:
+        """Let the broker go; the channel has no members any more."""
+        self._turn.clear()
+        self._broker.unsubscribe(self.key)
+
+    def slow(self, member: Member) -> None:
+        """Take a member off the shared path: its connection is backed up."""
+        if self._fast.pop(member, None) is not None:
+            self._slow[member] = member.outlet
+
+    def fast(self, member: Member) -> None:
+        """Put a member back on the shared path: its backlog has gone out."""
+        if self._slow.pop(member, None) is not None:
+            self._fast[member] = member.outlet.write
+
+    # --- a turn ---
+
+    def collect(self, member: Member, kind: int, data: bytes, ref: int = 0) -> None:
+        """Take one checked frame or message into this turn."""
+        if not self._turn:
+            self._call_soon(self.flush)
+        self._turn.append(Entry(member, kind, data, ref))
+        member.frames_in += 1
+        member.bytes_in += len(data)
+
+    def notify(self, control: Control, about: Member) -> None:
+        """Tell every member but *about*, in order with what is sent."""
+        if not self._turn:
+            self._call_soon(self.flush)
+        self._turn.append(Entry(about, NOTICE, encode(control)))
+
+    def flush(self) -> None:
+        """Give what was collected to the broker, which delivers it."""
+        if self._turn:
+            turn, self._turn = self._turn, []
+            self._broker.publish(self.key, turn)
+
+    def deliver(self, turn: Sequence[Entry]) -> None:
+        """Write a turn to all members, and acknowledge the messages in it."""
+        parts: list[bytes] = []
+        cuts: dict[object, list[tuple[int, int]]] = {}
+        messages = False
+        size = 0
+        for entry in turn:
+            data = entry.data
+            if entry.kind == _MESSAGE:
+                data = entry.data = self._delivered(entry)
+                messages = True
+            header = _HEADERS[len(data)] if len(data) < 4096 else _header(len(data))
+            parts.append(header)
+            parts.append(data)
+            end = size + len(header) + len(data)
+            own = cuts.get(entry.sender)
+            if own is None:
+                cuts[entry.sender] = [(size, end)]
+            else:
+                own.append((size, end))
+            size = end
+        # A write may find its connection backed up and move the member to the slow path: not for this turn.
+        slow = list(self._slow.items())
+        self._write(b"".join(parts), cuts)
+        if slow:
+            self._queue(turn, slow)
+        metrics = self.metrics
+        metrics.turns += 1
+        metrics.deliveries += sum(entry.kind >= 0 for entry in turn) * (len(self.members) - 1)
+        if messages:
+            self._acknowledge(turn)
+
+    def _write(self, joined: bytes, cuts: dict[object, list[tuple[int, int]]]) -> None:
+        for member, write in tuple(self._fast.items()):
+            own = cuts.get(member)
+            if own is None:
+                write(joined)
+            else:
+                rest = _without(joined, own)
+                if rest:
+                    write(rest)
+
+    def _queue(self, turn: Sequence[Entry], slow: list[tuple[Member, Outlet]]) -> None:
+        for member, outlet in slow:
+            for entry in turn:
+                if entry.sender is not member:
+                    outlet.queue(entry.kind, frame_header(len(entry.data)) + entry.data, self.number)
+
+    def _delivered(self, entry: Entry) -> bytes:
+        assert isinstance(entry.sender, Member)
+        self.position = self.position._replace(offset=entry.offset)
+        return envelope.delivered(
+            self.number, entry.sender.number, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
+        )
+
+    def _acknowledge(self, turn: Sequence[Entry]) -> None:
+        for entry in turn:
+            if entry.kind == _MESSAGE and isinstance(entry.sender, Member) and entry.ref:
+                entry.sender.outlet.tell(Ack(channel=self.number, offset=entry.offset), entry.ref)
+
+
+def _without(joined: bytes, cuts: list[tuple[int, int]]) -> bytes:
+    """Return *joined* without these ascending, disjoint ranges."""
+    rest = []
+    start = 0
+    for cut, end in cuts:
+        if cut > start:
+            rest.append(joined[start:cut])
+        start = end
+    rest.append(joined[start:])
+    return b"".join(rest)

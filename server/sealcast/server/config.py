@@ -1,0 +1,133 @@
+"""Every option of the relay, once: name, default, unit and meaning.
+
+The TOML file, the environment (``SEALCAST_SECTION_KEY``), the command line's flags, the sample that
+``sealcast genconfig`` prints and the table in the documentation all come from these declarations.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from sealcast.protocol import names
+
+__all__ = ["AppConfig", "AppLimits", "AppPolicy", "Config", "LogConfig", "ServerConfig"]
+
+
+def _checked_secret(value: SecretStr) -> SecretStr:
+    names.certificate(value.get_secret_value())
+    return value
+
+
+_AppId = Annotated[str, AfterValidator(names.app_id)]
+_Certificate = Annotated[SecretStr, AfterValidator(_checked_secret)]
+
+
+def _option(default: Any, doc: str, *, unit: str = "", **bounds: Any) -> Any:
+    return Field(default, description=doc, json_schema_extra={"unit": unit}, **bounds)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ServerConfig(_Section):
+    """The process and its public port."""
+
+    host: str = _option("127.0.0.1", "address to listen on")
+    port: int = _option(7700, "port to listen on; 0 takes a free one", ge=0, le=65535)
+    node: str = _option("", "name of this process in `welcome`; empty: a random one", max_length=64)
+    heartbeat: float = _option(25.0, "silence after which a connection is pinged", unit="s", ge=0.05, le=3600)
+    unauthenticated: float = _option(
+        10.0, "how long a connection may be without a membership", unit="s", ge=0.05, le=3600
+    )
+    handshake: float = _option(5.0, "how long the WebSocket handshake may take", unit="s", ge=0.05, le=60)
+    close: float = _option(2.0, "how long a closing connection may linger", unit="s", ge=0.05, le=60)
+    connections: int = _option(20_000, "connections at the same time", ge=1)
+    handshakes: int = _option(
+        2_000, "connections in the handshake at the same time; the oldest gives way", ge=1
+    )
+    backlog: int = _option(1024, "connections that the system queues before they are accepted", ge=1)
+    drain_spread: float = _option(
+        5.0, "clients are told to come back after a random part of this", unit="s", ge=0, le=3600
+    )
+
+
+class LogConfig(_Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = _option("info", "least severe line to write")
+    format: Literal["auto", "json", "text"] = _option("auto", "`auto`: text on a terminal, else JSON lines")
+
+
+class AppPolicy(_Section):
+    """What an app allows."""
+
+    allow_app_id_only: bool = _option(False, "admit members without a token: for tests only")
+    accept_006: bool = _option(False, "accept tokens of the older version 006 too")
+    encryption: Literal["required", "optional"] = _option(
+        "required", "`required`: refuse every frame that has no well-formed SFrame header"
+    )
+    clock_skew: int = _option(60, "how far in the future a token may be issued", unit="s", ge=0, le=86400)
+    origins: tuple[str, ...] = _option((), "web pages that may connect, as `https://host`; `*` admits all")
+
+
+class AppLimits(_Section):
+    """The bounds of an app; `welcome` announces them."""
+
+    frame: int = _option(256 * 1024, "largest frame, from its descriptor on", unit="B", ge=64, le=16 * 2**20)
+    message: int = _option(64 * 1024, "largest message, likewise", unit="B", ge=64, le=16 * 2**20)
+    connections: int = _option(20_000, "connections of the app at the same time", ge=1)
+    channels: int = _option(10_000, "channels of the app at the same time", ge=1)
+    members: int = _option(1_000, "members of one channel", ge=1, le=60_000)
+    channels_per_connection: int = _option(32, "channels that one connection may join", ge=1, le=4096)
+    joins_per_minute: int = _option(120, "join and renew attempts of one connection", unit="/min", ge=1)
+    errors_per_minute: int = _option(
+        600, "refused requests and frames of one connection before it is closed", unit="/min", ge=1
+    )
+    outbox: int = _option(1024 * 1024, "bytes queued for a member that does not keep up", unit="B", ge=1024)
+    outbox_age: float = _option(0.5, "age at which a queued frame is dropped", unit="s", gt=0, le=60)
+
+
+class AppConfig(_Section):
+    """One tenant."""
+
+    app_id: _AppId = Field(description="32 hexadecimal characters; case counts")
+    name: str = _option("", "what people call it; only in logs", max_length=64)
+    certificate: _Certificate | None = _option(None, "signs its tokens: 32 hexadecimal characters, secret")
+    secondary_certificate: _Certificate | None = _option(None, "a second one, while rotating")
+    enabled: bool = _option(True, "false: its members are refused like those of an unknown app")
+    policy: AppPolicy = AppPolicy()
+    limits: AppLimits = AppLimits()
+
+    @model_validator(mode="after")
+    def _has_a_way_in(self) -> AppConfig:
+        if self.certificate is None and not self.policy.allow_app_id_only:
+            raise ValueError("needs a certificate, unless policy.allow_app_id_only is set")
+        if self.certificate is None and self.secondary_certificate is not None:
+            raise ValueError("has a secondary_certificate but no certificate")
+        return self
+
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """The certificates that may have signed a token, primary first."""
+        both = (self.certificate, self.secondary_certificate)
+        return tuple(secret.get_secret_value() for secret in both if secret is not None)
+
+
+class Config(_Section):
+    """Everything that a relay is started with."""
+
+    server: ServerConfig = ServerConfig()
+    log: LogConfig = LogConfig()
+    apps: tuple[AppConfig, ...] = Field((), description="the tenants")
+
+    @model_validator(mode="after")
+    def _apps_differ(self) -> Config:
+        seen: set[str] = set()
+        for app in self.apps:
+            if app.app_id in seen:
+                raise ValueError(f"app_id {app.app_id} stands twice")
+            seen.add(app.app_id)
+        return self

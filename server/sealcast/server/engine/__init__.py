@@ -1,0 +1,1 @@
+"""Engines: what carries channels between processes. ``memory`` serves one process."""

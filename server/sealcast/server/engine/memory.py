@@ -1,0 +1,71 @@
+"""The memory engine: the reference for every other one. One process, nothing kept over a restart."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from sealcast.protocol.names import Kind
+
+from ..interfaces import Broker, ChannelKey, Entry, Position, Sink
+
+__all__ = ["MemoryBroker"]
+
+
+class _Stream:
+    __slots__ = ("epoch", "offset", "sink")
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(8)
+        self.offset = 0
+        self.sink: Sink | None = None
+
+
+class MemoryBroker:
+    """Places a message the moment it is published and delivers the whole turn at once.
+
+    Args:
+        remembered: how many channels without members keep their position; the oldest is forgotten
+            first, and starts a new epoch if it comes back.
+
+    """
+
+    def __init__(self, remembered: int = 10_000) -> None:
+        self._streams: dict[ChannelKey, _Stream] = {}
+        self._idle: OrderedDict[ChannelKey, _Stream] = OrderedDict()
+        self._remembered = remembered
+
+    def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
+        """Place the turn's messages and deliver it, before returning."""
+        stream = self._streams[key]
+        for entry in turn:
+            if entry.kind == Kind.MESSAGE:
+                stream.offset += 1
+                entry.offset = stream.offset
+        self._deliver(stream, turn)
+
+    def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
+        """Start delivering a channel's turns to *sink*; return its position now."""
+        stream = self._idle.pop(key, None) or _Stream()
+        stream.sink = sink
+        self._streams[key] = stream
+        return Position(stream.epoch, stream.offset)
+
+    def unsubscribe(self, key: ChannelKey) -> None:
+        """Stop delivering and remember the position."""
+        stream = self._streams.pop(key)
+        stream.sink = None
+        if stream.offset == 0:
+            return  # nothing was placed: there is nothing to continue
+        self._idle[key] = stream
+        if len(self._idle) > self._remembered:
+            self._idle.popitem(last=False)
+
+    @staticmethod
+    def _deliver(stream: _Stream, turn: Sequence[Entry]) -> None:
+        if stream.sink is not None:
+            stream.sink.deliver(turn)
+
+
+_: type[Broker] = MemoryBroker

@@ -1,0 +1,114 @@
+"""The process's registry: apps, their channels and connections. The App ID is the first key of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .auth import Rights
+from .channel import Channel, Member, Outlet
+from .clock import Clock, TimingWheel
+from .config import AppConfig, Config
+from .interfaces import Broker, ChannelKey
+from .metrics import Metrics
+
+__all__ = ["App", "Full", "Hub"]
+
+
+class Full(Exception):
+    """There is no room; ``name`` is the reply code that says where."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class App:
+    """One tenant: its configuration and its channels on this node."""
+
+    __slots__ = ("channels", "config", "connections")
+
+    def __init__(self, config: AppConfig) -> None:
+        self.config = config
+        self.channels: dict[str, Channel] = {}
+        self.connections = 0
+
+
+class Hub:
+    """What all sessions of a process share.
+
+    Args:
+        config: the apps, and the server's options.
+        broker: places messages and carries turns.
+        clock: the present.
+        call_soon: runs a callable once, later in this turn of the event loop.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        broker: Broker,
+        clock: Clock,
+        call_soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.metrics = Metrics()
+        self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
+        self.draining = False
+        self._apps = {app.app_id: App(app) for app in config.apps}
+        self._broker = broker
+        self.call_soon = call_soon
+        self._next_channel = 0
+
+    def app(self, app_id: str) -> App | None:
+        """Return an enabled app, or None: unknown and disabled look the same."""
+        app = self._apps.get(app_id)
+        return app if app is not None and app.config.enabled else None
+
+    def apps(self) -> Iterable[App]:
+        """Return all apps, disabled ones too."""
+        return self._apps.values()
+
+    def join(
+        self, app: App, name: str, user: str, hello: bytes | None, rights: Rights, outlet: Outlet
+    ) -> Member:
+        """Make *user* a member of the channel called *name*, which is born with its first member.
+
+        The caller has ended the same user's older membership.
+
+        Raises:
+            Full: the app has too many channels, or the channel too many members.
+
+        """
+        limits = app.config.limits
+        channel = app.channels.get(name)
+        if channel is None:
+            if len(app.channels) >= limits.channels:
+                raise Full("app_full")
+            channel = self._open(app, name)
+        elif len(channel.members) >= limits.members:
+            raise Full("channel_full")
+        return channel.add(user, hello, rights, outlet, self.clock.wall())
+
+    def leave(self, app: App, member: Member, reason: str) -> None:
+        """End a membership; a channel dies with its last member."""
+        channel = member.channel
+        channel.remove(member, reason)
+        if not channel.members:
+            del app.channels[channel.key.channel]
+            channel.close()
+
+    def _open(self, app: App, name: str) -> Channel:
+        # A number is used once in a process's life, so a frame in flight cannot reach a later channel.
+        self._next_channel += 1
+        channel = Channel(
+            ChannelKey(app.config.app_id, name),
+            self._next_channel,
+            encryption_required=app.config.policy.encryption == "required",
+            broker=self._broker,
+            metrics=self.metrics,
+            call_soon=self.call_soon,
+        )
+        app.channels[name] = channel
+        return channel

@@ -1,0 +1,90 @@
+"""What the relay writes down: one line per event, never a token, a key, a hello or a payload.
+
+Channel names appear as a short hash and user names not at all, so that a log that leaks does not say
+who talked with whom.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from sealcast.protocol.codes import Code, end
+
+from .config import LogConfig
+
+__all__ = ["SessionLog", "channel_hash", "configure", "logger"]
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("sealcast")
+
+
+def configure(config: LogConfig) -> None:
+    """Send log lines to standard error: text on a terminal, JSON elsewhere, as the options say."""
+    text = config.format == "text" or (config.format == "auto" and sys.stderr.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[config.level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def channel_hash(app_id: str, channel: str) -> str:
+    """Return what stands for a channel in a log line."""
+    return hashlib.sha256(f"{app_id}\0{channel}".encode()).hexdigest()[:12]
+
+
+class SessionLog:
+    """Gathers what one connection did and writes it down when it ends."""
+
+    __slots__ = ("_address", "_app_id", "_bytes", "_frames", "_number", "_refused", "_started")
+
+    def __init__(self, number: int, app_id: str, address: str, now: float) -> None:
+        self._number = number
+        self._app_id = app_id
+        self._address = address
+        self._started = now
+        self._frames = 0
+        self._bytes = 0
+        self._refused = 0
+
+    def token_refused(self, name: str) -> None:
+        """A token was refused; *name* is the code's."""
+        self._refused += 1
+        if self._refused <= 3:  # a hostile client does not get to fill the disk
+            logger.info(
+                "token refused", session=self._number, app=self._app_id, address=self._address, code=name
+            )
+
+    def left(self, frames: int, size: int) -> None:
+        """A membership ended after so many frames and bytes sent."""
+        self._frames += frames
+        self._bytes += size
+
+    def ended(self, cause: Code, peer_code: int | None, now: float) -> None:
+        """The connection ended."""
+        write = logger.debug if cause in (end("left"), end("draining")) else logger.info
+        write(
+            "connection ended",
+            session=self._number,
+            app=self._app_id,
+            address=self._address,
+            code=cause.number,
+            name=cause.name,
+            peer_code=peer_code,
+            seconds=round(now - self._started, 3),
+            frames_in=self._frames,
+            bytes_in=self._bytes,
+            tokens_refused=self._refused,
+        )

@@ -1,0 +1,41 @@
+"""What the relay counts. Plain integers on the hot path; every drop and refusal has a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+__all__ = ["Metrics"]
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The counters of one process; a snapshot is what operators and tests read."""
+
+    connections: int = 0
+    """Open connections, handshakes included."""
+    connections_total: int = 0
+    joins_total: int = 0
+    frames_in: int = 0
+    messages_in: int = 0
+    bytes_in: int = 0
+    """Bytes of accepted frames and messages, envelope included."""
+    deliveries: int = 0
+    """Frames and messages written or queued, once per receiving member."""
+    turns: int = 0
+    """Flushes: deliveries ÷ turns says how well frames are coalesced."""
+    clear_frames: int = 0
+    """Frames relayed in clear, where an app's policy allows it."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Refused requests, frames and messages, by the code's name."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Frames that a slow member did not get, by kind."""
+    ended: Counter[str] = field(default_factory=Counter)
+    """Ended connections, by the end code's name."""
+    handshakes_refused: Counter[str] = field(default_factory=Counter)
+    """Connections that did not get past the HTTP handshake, by reason."""
+
+    def snapshot(self) -> dict[str, int | dict[str, int]]:
+        """Return all counters as plain values."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: dict(v) if isinstance(v, Counter) else v for name, v in values.items()}

@@ -1,0 +1,165 @@
+"""The relay as one object: all wiring, in order. ``Relay(config).run()`` is the whole server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import secrets
+import signal
+from collections.abc import AsyncIterator
+
+from sealcast.protocol.version import __version__
+
+from .clock import Clock, SystemClock
+from .config import AppConfig, Config
+from .engine.memory import MemoryBroker
+from .hub import Hub
+from .interfaces import Receiver, Transport
+from .logs import SessionLog, logger
+from .metrics import Metrics
+from .session import Session
+from .transport.listener import Listener
+
+__all__ = ["Relay", "main_loop"]
+
+
+class Relay:
+    """A relay in this process and event loop.
+
+    Usage::
+
+        async with Relay(config).running() as relay:
+            host, port = relay.address
+
+    Args:
+        config: everything it is started with.
+        clock: the present; tests bring their own.
+
+    """
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        server = config.server
+        if not server.node:
+            server = server.model_copy(update={"node": secrets.token_hex(4)})
+        self.config = config.model_copy(update={"server": server})
+        self.address: tuple[str, int] | None = None
+        """Where it listens, once started."""
+        self._clock = clock or SystemClock()
+        self._sessions = 0
+        self._stopping = asyncio.Event()
+
+    @property
+    def metrics(self) -> Metrics:
+        """What has been counted since the start."""
+        return self._hub.metrics
+
+    @property
+    def hub(self) -> Hub:
+        """The registry, once started."""
+        return self._hub
+
+    async def start(self) -> tuple[str, int]:
+        """Listen; return address and port.
+
+        Raises:
+            OSError: the address is not to be had.
+
+        """
+        loop = asyncio.get_running_loop()
+        self._hub = Hub(self.config, MemoryBroker(), self._clock, loop.call_soon)
+        self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
+        self.address = await self._listener.start()
+        self._tick(loop)
+        # What is alive now lives for ever: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        host, port = self.address
+        logger.info(
+            "listening",
+            host=host,
+            port=port,
+            version=__version__,
+            node=self.config.server.node,
+            apps=len(self.config.apps),
+            loop=type(loop).__module__.split(".")[0],
+        )
+        for app in self.config.apps:
+            if app.policy.allow_app_id_only:
+                logger.warning("this app admits members WITHOUT A TOKEN: for tests only", app=app.app_id)
+            if app.policy.encryption == "optional":
+                logger.warning("this app relays frames IN CLEAR if clients send them", app=app.app_id)
+        return self.address
+
+    async def stop(self) -> None:
+        """Go down in order: accept nobody, tell everybody when to come back, close, cut what lingers."""
+        self._hub.draining = True
+        self._listener.stop()
+        spread = self.config.server.drain_spread
+        for connection in list(self._listener.connections):
+            if connection.receiver is not None:
+                connection.receiver.drain(random.uniform(0, spread))  # noqa: S311 - jitter, not a secret
+        if not await self._listener.wait_empty(self.config.server.close):
+            self._listener.abort()
+            await self._listener.wait_empty(1.0)
+        self._ticker.cancel()
+        logger.info("stopped", **self._hub.metrics.snapshot())
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Relay]:
+        """Start, and stop at the end of the block."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; a second one cuts everything at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.shut_down)
+        await self.start()
+        await self._stopping.wait()
+        await self.stop()
+
+    def shut_down(self) -> None:
+        """End ``run``; called twice, do not wait for anybody."""
+        if self._stopping.is_set():
+            self._listener.abort()
+        self._stopping.set()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._hub.wheel.advance(self._clock.monotonic())
+        self._ticker = loop.call_later(self._hub.wheel.tick, self._tick, loop)
+
+    # --- the listener's side ---
+
+    def find(self, app_id: str) -> AppConfig | None:
+        """Return the app that a connection may enter, or None."""
+        app = self._hub.app(app_id)
+        return app.config if app is not None else None
+
+    def full(self, app_id: str) -> bool:
+        """Whether the app takes no more connections now, or the process is going down."""
+        app = self._hub.app(app_id)
+        return self._hub.draining or app is None or app.connections >= app.config.limits.connections
+
+    def welcome(self, app_id: str, transport: Transport, address: str) -> Receiver:
+        """Make the core of a new connection."""
+        app = self._hub.app(app_id)
+        assert app is not None, "judged a moment ago"
+        self._sessions += 1
+        log = SessionLog(self._sessions, app_id, address, self._clock.monotonic())
+        return Session(self._hub, app, transport, log)
+
+
+def main_loop() -> type[asyncio.AbstractEventLoop] | None:
+    """Return the fastest event loop that is installed, or None for the standard one."""
+    for name in ("uvloop", "winloop"):
+        with contextlib.suppress(ImportError):
+            module = __import__(name)
+            loop: type[asyncio.AbstractEventLoop] = module.Loop
+            return loop
+    return None

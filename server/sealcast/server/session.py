@@ -1,0 +1,420 @@
+"""One connection's core: joins and rights, the route table, the slow path, and every reason to end.
+
+No asyncio here: bytes come in by ``receive``, go out by a Transport, and time comes from the hub's wheel.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sealcast.protocol import envelope, names
+from sealcast.protocol.codes import Code, end, reply
+from sealcast.protocol.controls import (
+    Control,
+    Drain,
+    Dropped,
+    Error,
+    Join,
+    Leave,
+    Left,
+    Ping,
+    Pong,
+    Renew,
+    Renewed,
+    Side,
+    TokenExpiring,
+)
+from sealcast.protocol.errors import InvalidName, RemoteProtocolError, TokenError
+from sealcast.protocol.names import Kind
+from sealcast.protocol.session import EndDue, GrantEnded, GrantExpiring, Machine, PingDue
+
+from .auth import Rights, TokenRequired, admit
+from .channel import Member, frame_header
+from .delivery import Delivery
+from .hub import App, Full, Hub
+from .interfaces import Transport
+from .limits import Bucket
+from .logs import SessionLog
+from .outbox import Overfull
+from .refusals import Refusals
+from .welcome import welcome
+
+__all__ = ["Session"]
+
+_FRAME: Final = envelope.FRAME
+_MESSAGE: Final = envelope.MESSAGE
+_MESSAGE_KIND: Final = int(Kind.MESSAGE)
+
+
+class Session:
+    """What the relay knows of one connection.
+
+    Args:
+        hub: the process's registry.
+        app: the tenant named in the URL.
+        transport: the way out.
+        log: where its life is written.
+
+    """
+
+    __slots__ = (
+        "_app",
+        "_delivery",
+        "_hub",
+        "_joins",
+        "_log",
+        "_machine",
+        "_members",
+        "_refusals",
+        "_routes",
+        "_transport",
+        "closing",
+        "due",
+        "write",
+    )
+
+    def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog) -> None:
+        now = hub.clock.monotonic()
+        server = hub.config.server
+        self.due: float | None = None
+        self.closing: Code | None = None
+        """Why this side ended the connection, once it has."""
+        self._hub = hub
+        self._app = app
+        self._transport = transport
+        self._log = log
+        self._machine = Machine(
+            Side.SERVER, now, heartbeat=server.heartbeat, unauthenticated=server.unauthenticated
+        )
+        self._routes: dict[bytes, Member] = {}
+        self._members: dict[int, Member] = {}
+        limits = app.config.limits
+        self._delivery = Delivery(transport, limits)
+        self.write = self._delivery.write
+        self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now)
+        self._refusals = Refusals(limits.errors_per_minute, now)
+        app.connections += 1
+        self.tell(welcome(server, limits))
+        self._hub.wheel.schedule(self, self._next_time())
+
+    def __repr__(self) -> str:
+        return f"<Session app={self._app.config.app_id} channels={len(self._members)}>"
+
+    # --- bytes in: the hot path first ---
+
+    def receive(self, data: bytes) -> None:
+        """Take one complete binary message."""
+        if self.closing is not None:
+            return
+        kind = data[0] if data else -1
+        if kind in (_FRAME, _MESSAGE):
+            member = self._routes.get(data[4:12])
+            if member is None:
+                self._refuse_unrouted(data)
+            elif kind == _FRAME:
+                self._frame(member, data)
+            else:
+                self._message(member, data)
+        elif kind == envelope.CONTROL:
+            self._control(data)
+        else:
+            self._end(end("protocol_error"))
+
+    def _frame(self, member: Member, data: bytes) -> None:
+        if len(data) - 12 > self._app.config.limits.frame:
+            refusal: str | None = "too_big"
+        elif len(data) < 16 or data[1:4] != b"\0\0\0" or data[12] & 15 == _MESSAGE_KIND:
+            refusal = "bad_frame"
+        else:
+            refusal = member.check(data, 12)
+        if refusal is not None:
+            self._refuse_frame(refusal, member.channel.number)
+            return
+        metrics = self._hub.metrics
+        metrics.frames_in += 1
+        metrics.bytes_in += len(data)
+        member.channel.collect(member, data[12] & 15, data)
+
+    def _message(self, member: Member, data: bytes) -> None:
+        ref = int.from_bytes(data[12:16], "big")
+        if len(data) - 16 > self._app.config.limits.message:
+            refusal: str | None = "too_big"
+        elif len(data) < 20 or data[1:4] != b"\0\0\0" or data[16] & 15 != _MESSAGE_KIND or ref == 0:
+            refusal = "bad_frame"
+        else:
+            refusal = member.check(data, 16)
+        if refusal is not None:
+            self._refuse_request(reply(refusal), ref, member.channel.number)
+            return
+        metrics = self._hub.metrics
+        metrics.messages_in += 1
+        metrics.bytes_in += len(data)
+        member.channel.collect(member, _MESSAGE_KIND, data, ref)
+
+    def heard(self) -> None:
+        """Note that bytes came in."""
+        self._machine.heard(self._hub.clock.monotonic())
+
+    # --- controls ---
+
+    def _control(self, data: bytes) -> None:
+        try:
+            control, ref, _ = self._machine.receive(data, self._hub.clock.monotonic())
+        except RemoteProtocolError as error:
+            if error.fatal:
+                self._end(error.code)
+            else:
+                self._refuse_request(error.code, error.ref)
+            return
+        if isinstance(control, Join):
+            self._join(control, ref)
+        elif isinstance(control, Renew):
+            self._renew(control, ref)
+        elif isinstance(control, Leave):
+            self._leave(control.channel, end("left"), ref)
+        elif isinstance(control, Ping):
+            self.tell(Pong(), ref)
+
+    def _join(self, join: Join, ref: int) -> None:
+        wait = self._joins.take(self._hub.clock.monotonic())
+        if wait:
+            self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
+            return
+        refusal = self._why_not(join)
+        if refusal is None:
+            try:
+                rights = admit(self._app.config, join.channel, join.user, join.token, self._hub.clock.wall())
+            except (TokenError, TokenRequired) as error:
+                self._log.token_refused(error.code.name)
+                refusal = error.code
+        if refusal is None:
+            try:
+                self._become_member(join, ref, rights)
+            except Full as full:
+                refusal = reply(full.name)
+        if refusal is not None:
+            self._refuse_request(refusal, ref)
+
+    def _why_not(self, join: Join) -> Code | None:
+        if self._hub.draining:
+            return reply("draining")
+        try:
+            names.channel_name(join.channel)
+            names.user_id(join.user)
+        except InvalidName:
+            return reply("invalid_name")
+        if any(member.channel.key.channel == join.channel for member in self._members.values()):
+            return reply("already_joined")
+        if len(self._members) >= self._app.config.limits.channels_per_connection:
+            return reply("too_many_channels")
+        return None
+
+    def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
+        channel = self._app.channels.get(join.channel)
+        older = channel.by_user.get(join.user) if channel is not None else None
+        if older is not None:
+            older.outlet.leave(older.channel.number, end("replaced"))
+        member = self._hub.join(self._app, join.channel, join.user, join.hello, rights, self)
+        channel = member.channel
+        wall = self._hub.clock.wall()
+        self._members[channel.number] = member
+        self._routes[envelope.route_key(channel.number, member.number)] = member
+        if self._delivery.slow:
+            channel.slow(member)
+        self._hub.metrics.joins_total += 1
+        self.tell(member.joined(wall, {"encryption": self._app.config.policy.encryption}), ref)
+        self._hub.wheel.sooner(self, self._next_time())
+
+    def _renew(self, renew: Renew, ref: int) -> None:
+        wait = self._joins.take(self._hub.clock.monotonic())
+        if wait:
+            self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
+            return
+        member = self._members[renew.channel]
+        wall = self._hub.clock.wall()
+        try:
+            rights = admit(self._app.config, member.channel.key.channel, member.user, renew.token, wall)
+        except (TokenError, TokenRequired) as error:
+            self._log.token_refused(error.code.name)
+            self._refuse_request(error.code, ref, renew.channel)
+            return
+        member.refresh(rights, wall)
+        self.tell(
+            Renewed(
+                channel=renew.channel,
+                grant=rights.left(wall),
+                expires_in=max(rights.expires - wall, 0),
+            ),
+            ref,
+        )
+        self._hub.wheel.sooner(self, self._next_time())
+
+    # --- ends ---
+
+    def leave(self, channel: int, code: Code) -> None:
+        """End one membership; a connection that loses its last one this way is closed with the same code."""
+        if self._leave(channel, code, 0) and not self._members:
+            self._end(code)
+
+    def _leave(self, channel: int, code: Code, ref: int) -> bool:
+        member = self._members.pop(channel, None)
+        if member is None:
+            return False
+        del self._routes[envelope.route_key(channel, member.number)]
+        self._hub.leave(self._app, member, code.name)
+        self._delivery.forget(channel)
+        self._log.left(member.frames_in, member.bytes_in)
+        self.tell(Left(channel=channel, code=code.number, name=code.name, message=code.message), ref)
+        return True
+
+    def _end(self, code: Code) -> None:
+        if self.closing is None:
+            self.closing = code
+            self._drop_memberships(code.name)
+            self._machine.close()
+            self._transport.close(code.number, code.name)
+
+    def refuse(self, name: str) -> None:
+        """End the connection with this end code: the peer broke a rule of the transport."""
+        self._end(end(name))
+
+    def drain(self, delay: float) -> None:
+        """Tell the peer to come back after *delay* seconds, and end the connection."""
+        if self.closing is None:
+            self.tell(Drain(delay=round(delay, 3)))
+            self._end(end("draining"))
+
+    def lost(self, code: int | None) -> None:
+        """The connection is gone: forget everything about it."""
+        reason = "left" if code in (1000, 1001) else "connection_lost"
+        self._drop_memberships(self.closing.name if self.closing else reason)
+        self._machine.close()
+        self._hub.wheel.schedule(self, None)
+        self._app.connections -= 1
+        self._count_drops()
+        cause = self.closing or end(reason)
+        self._hub.metrics.ended[cause.name] += 1
+        self._log.ended(cause, code, self._hub.clock.monotonic())
+
+    def _drop_memberships(self, reason: str) -> None:
+        members, self._members = self._members, {}
+        self._routes.clear()
+        for member in members.values():
+            self._hub.leave(self._app, member, reason)
+            self._log.left(member.frames_in, member.bytes_in)
+
+    # --- refusals ---
+
+    def _refuse_request(
+        self, code: Code, ref: int, channel: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self._hub.metrics.refused[code.name] += 1
+        if self._spend(self._hub.clock.monotonic()):
+            self.tell(Error.of(code, channel=channel, retry_after=retry_after), ref)
+
+    def _refuse_unrouted(self, data: bytes) -> None:
+        ref = int.from_bytes(data[12:16], "big") if data[0] == _MESSAGE else 0
+        if ref:
+            self._refuse_request(reply("not_joined"), ref)
+        else:
+            self._refuse_frame("not_joined" if len(data) >= 16 else "bad_frame", 0)
+
+    def _refuse_frame(self, name: str, channel: int) -> None:
+        self._hub.metrics.refused[name] += 1
+        now = self._hub.clock.monotonic()
+        if self._spend(now):
+            self._refusals.note_frame(name, channel)
+            self._report_refusals(now)
+
+    def _report_refusals(self, now: float) -> None:
+        for control in self._refusals.report(now):
+            self.tell(control)
+        self._hub.wheel.sooner(self, self._refusals.due())
+
+    def _spend(self, now: float) -> bool:
+        """Take one error from the connection's budget; a connection without budget is closed."""
+        if self._refusals.spend(now):
+            return True
+        self._end(end("too_many_errors"))
+        return False
+
+    # --- time ---
+
+    def on_time(self, now: float) -> float | None:
+        """Do what is due; called by the wheel."""
+        for due in self._machine.handle_timeout(now):
+            if isinstance(due, PingDue):
+                self._transport.ping()
+            elif isinstance(due, EndDue):
+                self._end(due.code)
+            elif isinstance(due, GrantExpiring):
+                self.tell(TokenExpiring(channel=due.channel, seconds=round(due.seconds, 3)))
+            elif isinstance(due, GrantEnded):
+                self.leave(due.channel, end("token_expired"))
+        if self.closing is not None:
+            return None
+        wall = self._hub.clock.wall()
+        for member in self._members.values():
+            if member.changes is not None and member.changes <= wall:
+                member.refresh(member.rights, wall)
+        for control in self._refusals.report(now):
+            self.tell(control)
+        return self._next_time()
+
+    def _next_time(self) -> float | None:
+        times = [self._machine.next_timeout(), self._refusals.due()]
+        skew = self._hub.clock.monotonic() - self._hub.clock.wall()
+        times.extend(m.changes + skew for m in self._members.values() if m.changes is not None)
+        return min((t for t in times if t is not None), default=None)
+
+    # --- bytes out ---
+
+    def tell(self, control: Control, ref: int = 0) -> None:
+        """Send a control, in order with what waits."""
+        if self.closing is not None:
+            return
+        now = self._hub.clock.monotonic()
+        data = self._machine.send(control, now, ref)
+        try:
+            self._delivery.send(frame_header(len(data)) + data, now)
+        except Overfull:
+            self._hub.call_soon(self._end_slow)
+
+    def queue(self, kind: int, wire: bytes, channel: int) -> None:
+        """Queue one ready-made frame for a connection that is backed up."""
+        if self.closing is not None:
+            return
+        try:
+            self._delivery.queue(kind, wire, channel, self._hub.clock.monotonic())
+        except Overfull:
+            # A channel is fanning out right now: its members must not change under it.
+            self._hub.call_soon(self._end_slow)
+
+    def _end_slow(self) -> None:
+        self._end(end("slow_consumer"))
+
+    def pause(self) -> None:
+        """The peer does not keep up: leave the shared path in every channel."""
+        if self._delivery.pause():
+            for member in self._members.values():
+                member.channel.slow(member)
+
+    def resume(self) -> None:
+        """The backlog has gone out: send what waited, and return to the shared path when all has gone."""
+        if self.closing is not None:
+            return
+        if self._delivery.resume(self._hub.clock.monotonic()):
+            for member in self._members.values():
+                member.channel.fast(member)
+        for channel, counts in self._count_drops():
+            if channel in self._members:
+                self.tell(Dropped(channel=channel, counts=counts))
+
+    def _count_drops(self) -> list[tuple[int, dict[str, int]]]:
+        """Count what the outbox had to drop; return it by channel number and kind."""
+        drops = []
+        for channel, counts in self._delivery.take_drops().items():
+            named = {Kind(kind).name.lower(): count for kind, count in counts.items()}
+            self._hub.metrics.dropped.update(named)
+            drops.append((channel, named))
+        return drops

@@ -1,0 +1,35 @@
+"""What a connection is told first: the server, and the limits that it will enforce."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sealcast.protocol.controls import CLIENT_CONTROL_MAX, HELLO_MAX, Welcome
+from sealcast.protocol.version import __version__
+
+from .config import AppLimits, ServerConfig
+
+__all__ = ["FEATURES", "welcome"]
+
+FEATURES: Final = ("messages", "hello")
+"""What a client may rely on beyond the first version of the protocol."""
+
+
+def welcome(server: ServerConfig, limits: AppLimits) -> Welcome:
+    """Return the first control of a connection to an app with these limits."""
+    return Welcome(
+        server=f"sealcast/{__version__}",
+        node=server.node,
+        heartbeat=server.heartbeat,
+        limits={
+            "frame": limits.frame,
+            "message": limits.message,
+            "control": CLIENT_CONTROL_MAX,
+            "hello": HELLO_MAX,
+            "channels": limits.channels_per_connection,
+            "members": limits.members,
+            "joins_per_minute": limits.joins_per_minute,
+            "unauthenticated": server.unauthenticated,
+        },
+        features=FEATURES,
+    )
