@@ -1,8 +1,9 @@
 """The slow path: what a member that does not keep up is still to get, bounded in bytes and age.
 
 While a connection is backed up its frames wait here instead of in the transport. Frames may be dropped:
-the oldest first, everything else before audio. Controls and messages may not: when they alone fill the
-outbox the connection cannot be served any more, and it ends with ``slow_consumer``.
+the oldest first, audio after everything else and the members' own control frames last of all. The relay's
+controls and messages may not: when they alone fill the outbox the connection cannot be served any more,
+and it ends with ``slow_consumer``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .interfaces import NOTICE
 __all__ = ["Outbox", "Overfull"]
 
 _KEPT = frozenset({NOTICE, int(Kind.MESSAGE)})
+_CONTROL, _AUDIO = int(Kind.CONTROL), int(Kind.AUDIO)
+_ORDER = (frozenset({_CONTROL, _AUDIO}), frozenset({_CONTROL}), frozenset[int]())
+"""What is spared in each round of making room: the members' own controls carry keys and go last."""
 
 
 class Overfull(Exception):
@@ -64,8 +68,8 @@ class Outbox:
         self.size += len(wire)
         if self.size > self._most:
             self._expire(now)
-            self._shed(frozenset({int(Kind.AUDIO)}))
-            self._shed(frozenset())
+            for spared in _ORDER:
+                self._shed(spared)
             if self.size > self._most:
                 raise Overfull
 

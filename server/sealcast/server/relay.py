@@ -121,6 +121,10 @@ class Relay:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shut_down)
         await self.start()
+        await self.wait_stopped()
+
+    async def wait_stopped(self) -> None:
+        """Serve until ``shut_down`` is called, and then stop."""
         await self._stopping.wait()
         await self.stop()
 
