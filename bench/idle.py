@@ -39,7 +39,7 @@ def _kernel_tcp_bytes() -> int:
 
 def run(name: str, connections: int, channel_size: int = 20, seconds: float = 3.0) -> Result:
     """Join *connections* members in channels of *channel_size* and let them be."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     speak = dialect(name, 200)
     with server(name) as (pid, port), contextlib.ExitStack() as stack:

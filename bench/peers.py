@@ -75,7 +75,7 @@ def main() -> None:
     """Run the server named on the command line."""
     import uvloop
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run({"sealcast": sealcast, "websockets": websockets}[sys.argv[1]]())

@@ -47,16 +47,10 @@ def send_cost(rounds: int = 20_000, size: int = 200) -> float:
 
 def machine() -> dict[str, str | int | float]:
     """Describe the machine and the versions that matter."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").open()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     return {
-        "cpu": model,
+        "cpu": model or platform.processor(),
         "cores": os.cpu_count() or 0,
         "kernel": platform.release(),
         "python": sys.version.split()[0],
