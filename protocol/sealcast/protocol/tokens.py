@@ -17,29 +17,25 @@ no privilege outlives its token, and every doubt is a refusal.
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from . import token_006, token_007
 from .errors import (
-    InvalidName,
-    TokenAppMismatch,
-    TokenBadSignature,
     TokenExpired,
     TokenMalformed,
     TokenNotForChannel,
     TokenNotForUser,
     TokenNotPermitted,
-    TokenNotYetValid,
     TokenVersionRefused,
 )
-from .names import AppId, ChannelName, Privilege, UserId, channel_name, user_id
+from .names import AppId, ChannelName, Privilege, UserId
 from .names import certificate as check_certificate
 from .token_006 import Claims006
 from .token_007 import PAYLOAD_MAX, SERVICES_MAX, SIGNATURE_SIZE, TEXT_MAX, AccessToken
 from .token_bytes import FrozenMap
+from .token_checks import check_app, check_life, check_signature, deadline, legal_channel, legal_user
 from .token_services import (
     ChatService,
     ConvoAiService,
@@ -143,24 +139,30 @@ def parse(token: str) -> ParsedToken:
     """
     if _version(token) == token_006.PREFIX:
         old = token_006.decode(token)
-        issued_at = _issued_at_006(old)
-        claims = Claims006(old.channel_crc, old.user_crc, old.privileges)
-        life = old.end - issued_at
         return ParsedToken(
-            "006", old.app_id, issued_at, life, old.salt, (), 0, None, len(old.signature), claims
+            version="006",
+            app_id=old.app_id,
+            issued_at=_issued_at_006(old),
+            expire=old.end - _issued_at_006(old),
+            salt=old.salt,
+            services=(),
+            service_count=0,
+            stopped_at=None,
+            signature_size=len(old.signature),
+            claims_006=Claims006(old.channel_crc, old.user_crc, old.privileges),
         )
     new = token_007.decode(token)
     return ParsedToken(
-        "007",
-        new.app_id,
-        new.issued_at,
-        new.expire,
-        new.salt,
-        new.services,
-        new.service_count,
-        new.stopped_at,
-        len(new.signature),
-        None,
+        version="007",
+        app_id=new.app_id,
+        issued_at=new.issued_at,
+        expire=new.expire,
+        salt=new.salt,
+        services=new.services,
+        service_count=new.service_count,
+        stopped_at=new.stopped_at,
+        signature_size=len(new.signature),
+        claims_006=None,
     )
 
 
@@ -261,12 +263,12 @@ def verify_login(
     logins = [entry for entry in envelope.services if isinstance(entry, RtmService | Rtm2Service)]
     if not logins:
         raise TokenNotPermitted("the token has no entry to log in with")
-    person = _legal_user(user)
+    person = legal_user(user)
     own = [entry for entry in logins if entry.user == person]
     if not own:
         raise TokenNotForUser("the token is for another user")
     ends = [
-        _deadline(envelope.issued_at, end, entry.privileges[_LOGIN])
+        deadline(envelope.issued_at, end, entry.privileges[_LOGIN])
         for entry in own
         if _LOGIN in entry.privileges
     ]
@@ -294,13 +296,13 @@ def _verify_007(
 ) -> tuple[token_007.Envelope, int]:
     """Check everything that does not depend on names; return the fields and the token's end."""
     envelope = token_007.decode(token)
-    _check_app(envelope.app_id, app_id)
-    _check_signature(
+    check_app(envelope.app_id, app_id)
+    check_signature(
         envelope.signature,
         [token_007.sign(signer, envelope.issued_at, envelope.salt, envelope.signed) for signer in signers],
     )
     end = envelope.issued_at + min(envelope.expire, LIFE_MAX)
-    _check_life(envelope.issued_at, end, now, max_skew)
+    check_life(envelope.issued_at, end, now, max_skew)
     return envelope, end
 
 
@@ -309,34 +311,42 @@ def _join(envelope: token_007.Envelope, end: int, channel: str, user: str, now: 
     entries = [entry for entry in envelope.services if isinstance(entry, RtcService)]
     if not entries:
         raise TokenNotForChannel("the token has no entry for a channel")
-    room = _legal_channel(channel)
+    room = legal_channel(channel)
     entries = [entry for entry in entries if name_matches(entry.channel, room)]
     if not entries:
         raise TokenNotForChannel("the token is for another channel")
-    person = _legal_user(user)
+    person = legal_user(user)
     entries = [entry for entry in entries if name_matches(entry.user, person)]
     if not entries:
         raise TokenNotForUser("the token is for another user")
-    offers = []
-    for entry in entries:
-        deadlines = FrozenMap(
-            {
-                privilege: _deadline(envelope.issued_at, end, entry.privileges[privilege])
-                for privilege in Privilege
-                if privilege in entry.privileges
-            }
-        )
-        if Privilege.JOIN in deadlines:
-            rank = (not is_wildcard(entry.channel), not is_wildcard(entry.user), deadlines[Privilege.JOIN])
-            offers.append((rank, deadlines))
+    offers = [
+        (entry, _deadlines(envelope.issued_at, end, entry))
+        for entry in entries
+        if Privilege.JOIN in entry.privileges
+    ]
     if not offers:
         raise TokenNotPermitted("the token does not include the privilege to join")
-    live = [offer for offer in offers if now < offer[1][Privilege.JOIN]]
-    if not live:
+    offers = [offer for offer in offers if now < offer[1][Privilege.JOIN]]
+    if not offers:
         raise TokenExpired("the privilege to join has ended")
-    deadlines = max(live, key=lambda offer: offer[0])[1]
+    _, deadlines = max(offers, key=lambda offer: _precedence(*offer))
     expires = deadlines[Privilege.JOIN]
     return Grant(envelope.app_id, room, person, envelope.issued_at, expires, deadlines, "007")
+
+
+def _deadlines(issued_at: int, end: int, entry: RtcService) -> FrozenMap[Privilege, int]:
+    return FrozenMap(
+        {
+            privilege: deadline(issued_at, end, entry.privileges[privilege])
+            for privilege in Privilege
+            if privilege in entry.privileges
+        }
+    )
+
+
+def _precedence(entry: RtcService, deadlines: Mapping[Privilege, int]) -> tuple[bool, bool, int]:
+    """Rank an entry: what names exactly is what its issuer meant, and goes before a wildcard."""
+    return not is_wildcard(entry.channel), not is_wildcard(entry.user), deadlines[Privilege.JOIN]
 
 
 def _verify_006(
@@ -349,16 +359,16 @@ def _verify_006(
     max_skew: int | None,
 ) -> Grant:
     envelope = token_006.decode(token)
-    _check_app(envelope.app_id, app_id)
-    room = _legal_channel(channel)
+    check_app(envelope.app_id, app_id)
+    room = legal_channel(channel)
     if token_006.name_crc(room) != envelope.channel_crc:
         raise TokenNotForChannel("the token is for another channel")
-    person = _legal_user(user)
+    person = legal_user(user)
     # An empty name stands for any user. Its checksum is 0, which some names share: both may be meant.
     names = [name for name in (person, "") if token_006.name_crc(name) == envelope.user_crc]
     if not names:
         raise TokenNotForUser("the token is for another user")
-    _check_signature(
+    check_signature(
         envelope.signature,
         [
             token_006.sign(signer, envelope.app_id, room, name, envelope.message)
@@ -367,7 +377,7 @@ def _verify_006(
         ],
     )
     issued_at = _issued_at_006(envelope)
-    _check_life(issued_at, envelope.end, now, max_skew)
+    check_life(issued_at, envelope.end, now, max_skew)
     # The format does not say when a token was issued, so its life is capped from now on.
     end = min(envelope.end, int(now) + LIFE_MAX)
     deadlines = FrozenMap(
@@ -387,50 +397,3 @@ def _verify_006(
 
 def _issued_at_006(envelope: token_006.Envelope) -> int:
     return max(envelope.end - LIFE_MAX, 0)
-
-
-def _check_app(named: AppId, wanted: str) -> None:
-    if named != wanted:
-        raise TokenAppMismatch("the token is for another app")
-
-
-def _check_signature(signature: bytes, expected: Iterable[bytes]) -> None:
-    """Compare with every expected signature, in constant time and without stopping at a match."""
-    if len(signature) != SIGNATURE_SIZE:
-        raise TokenBadSignature("the token's signature has the wrong length")
-    matched = False
-    for candidate in expected:
-        matched |= hmac.compare_digest(signature, candidate)
-    if not matched:
-        raise TokenBadSignature("the token is not signed with a valid certificate of this app")
-
-
-# Comparisons with `now` are written so that a clock that is not a number refuses.
-
-
-def _check_life(issued_at: int, end: int, now: float, max_skew: int | None) -> None:
-    if not issued_at < end:
-        raise TokenExpired("the token was issued with a life of 0 seconds")
-    if not now < end:
-        raise TokenExpired("the token has ended")
-    if max_skew is not None and not issued_at <= now + max_skew:
-        raise TokenNotYetValid("the token was issued in the future")
-
-
-def _deadline(issued_at: int, end: int, seconds: int) -> int:
-    return min(end, issued_at + seconds) if seconds else end
-
-
-def _legal_channel(channel: str) -> ChannelName:
-    """Refuse a name that no channel can have, as if no token named it: even ``*`` does not."""
-    try:
-        return channel_name(channel)
-    except InvalidName as error:
-        raise TokenNotForChannel(str(error)) from None
-
-
-def _legal_user(user: str) -> UserId:
-    try:
-        return user_id(user)
-    except InvalidName as error:
-        raise TokenNotForUser(str(error)) from None
