@@ -57,6 +57,7 @@ REPLIES: Final = _table(
     Code(106, "too_big", "the data is larger than the limit that `welcome` announced"),
     Code(107, "rate_limited", "too many requests; wait `retry_after` seconds", temporary=True),
     Code(108, "draining", "the server is shutting down; reconnect elsewhere or later", temporary=True),
+    Code(109, "no_such_member", "the channel has no member of that number; it may have left a moment ago"),
     Code(110, "token_required", "this app admits members with a token only; ask your application for one"),
     Code(111, "invalid_token", "the token is malformed or not signed by this app; ask for a new one"),
     Code(112, "token_expired", "the token, or its join privilege, has ended; ask for a new one"),

@@ -11,15 +11,13 @@ Tokens and hellos are never shown by ``repr``.
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, cast
 
 import msgpack
 
 from .codes import Code, reply
+from .control import Control, Side
 from .envelope import CONTROL
 from .errors import LocalProtocolError, RemoteProtocolError
 from .fields import U32, U64, array, blob, integer, mapping, may, must, seconds, text, truth
@@ -29,12 +27,15 @@ from .packing import unpack
 __all__ = [
     "CLIENT_CONTROLS",
     "CLIENT_CONTROL_MAX",
+    "DIRECT_MAX",
     "HELLO_MAX",
     "SERVER_CONTROLS",
     "SERVER_CONTROL_MAX",
     "TOKEN_MAX",
     "Ack",
     "Control",
+    "Direct",
+    "Directed",
     "Drain",
     "Dropped",
     "Error",
@@ -49,6 +50,7 @@ __all__ = [
     "Pong",
     "Renew",
     "Renewed",
+    "Sent",
     "Side",
     "TokenExpiring",
     "Welcome",
@@ -61,49 +63,9 @@ CLIENT_CONTROL_MAX: Final = 16 * 1024
 SERVER_CONTROL_MAX: Final = 8 * 1024 * 1024
 """The largest control a server may send: ``joined`` lists every member with its hello."""
 TOKEN_MAX: Final = 2047
-HELLO_MAX: Final = 2048
-
-
-class Side(enum.Enum):
-    """Who sent it."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-
-_C = TypeVar("_C", bound="Control")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
-    """The base of all controls; a subclass is one name of the protocol."""
-
-    NAME: ClassVar[str]
-
-    def to_body(self) -> dict[str, Any]:
-        """Return the MessagePack body: the fields that are not None."""
-        body = {}
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            if value is not None:
-                body[item.name] = value
-        return body
-
-    @classmethod
-    def from_body(cls: type[_C], body: Mapping[str, Any]) -> _C:
-        """Check a body field by field; raises ValueError naming the field, never its value."""
-        values = {}
-        for item in dataclasses.fields(cls):
-            value = body.get(item.name)
-            if value is None:
-                if item.default is dataclasses.MISSING:
-                    raise ValueError(f"{item.name} is missing")
-                continue
-            try:
-                values[item.name] = item.metadata["check"](value)
-            except ValueError:
-                raise ValueError(f"{item.name} has a wrong type or size") from None
-        return cls(**values)
+HELLO_MAX: Final = 3072
+DIRECT_MAX: Final = 4096
+"""The largest data of a ``direct``, in bytes."""
 
 
 # --- client → server ------------------------------------------------------------------------------
@@ -137,6 +99,19 @@ class Renew(Control):
     NAME: ClassVar[str] = "renew"
     channel: int = must(integer(U32))
     token: str = must(text(TOKEN_MAX), shown=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direct(Control):
+    """Data for one member of a channel, by its number; answered by ``sent`` or ``error``.
+
+    Opaque to the server, like a hello.
+    """
+
+    NAME: ClassVar[str] = "direct"
+    channel: int = must(integer(U32))
+    member: int = must(integer(U32))
+    data: bytes = must(blob(DIRECT_MAX), shown=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +212,24 @@ class Ack(Control):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Directed(Control):
+    """Data that another member sent to this one alone; ``member`` is the sender."""
+
+    NAME: ClassVar[str] = "directed"
+    channel: int = must(integer(U32))
+    member: int = must(integer(U32))
+    data: bytes = must(blob(DIRECT_MAX), shown=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Control):
+    """The answer to ``direct``: it is on its way to the member, before anything that is sent later."""
+
+    NAME: ClassVar[str] = "sent"
+    channel: int = must(integer(U32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Error(Control):
     """A refused request (``ref`` names it), or refused frames (``ref`` 0, ``count`` of them)."""
 
@@ -325,7 +318,7 @@ class Pong(Control):
     NAME: ClassVar[str] = "pong"
 
 
-CLIENT_CONTROLS: Final[dict[str, type[Control]]] = {c.NAME: c for c in (Join, Leave, Renew, Ping)}
+CLIENT_CONTROLS: Final[dict[str, type[Control]]] = {c.NAME: c for c in (Join, Leave, Renew, Direct, Ping)}
 """What a client may send, by name."""
 
 SERVER_CONTROLS: Final[dict[str, type[Control]]] = {
@@ -336,6 +329,8 @@ SERVER_CONTROLS: Final[dict[str, type[Control]]] = {
         Left,
         Renewed,
         Ack,
+        Directed,
+        Sent,
         Error,
         MemberJoined,
         MemberLeft,

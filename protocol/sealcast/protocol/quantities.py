@@ -69,7 +69,7 @@ def show_seconds(value: float) -> str:
             return f"{value / _SECONDS[unit]:.0f}{unit}"
     if value and value < 1 and (value * 1000).is_integer():
         return f"{value * 1000:.0f}ms"
-    return f"{value:g}s"
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def show_size(value: int) -> str:

@@ -24,6 +24,8 @@ from .codes import end, reply
 from .controls import (
     Ack,
     Control,
+    Direct,
+    Directed,
     Dropped,
     Error,
     Joined,
@@ -34,6 +36,7 @@ from .controls import (
     Pong,
     Renew,
     Renewed,
+    Sent,
     Side,
     TokenExpiring,
     decode,
@@ -69,7 +72,20 @@ PENDING_MAX: Final = 4096
 """Requests and messages of one connection that may await their answers."""
 
 
-_OF_MEMBERSHIP = (Leave, Renew, Left, Renewed, Ack, MemberJoined, MemberLeft, TokenExpiring, Dropped)
+_OF_MEMBERSHIP = (
+    Leave,
+    Renew,
+    Direct,
+    Left,
+    Renewed,
+    Ack,
+    Directed,
+    Sent,
+    MemberJoined,
+    MemberLeft,
+    TokenExpiring,
+    Dropped,
+)
 
 
 @dataclass(slots=True)
@@ -238,7 +254,7 @@ class Machine:
         # Everything has been checked: from here on nothing can fail.
         self.phase = phase
         if sender is Side.CLIENT:
-            channel = control.channel if isinstance(control, Leave | Renew) else -1
+            channel = control.channel if isinstance(control, Leave | Renew | Direct) else -1
             self._pending[ref] = _Pending(kind, float("inf"), channel)
         else:
             asked = self._pending.pop(ref, None)
@@ -256,7 +272,7 @@ class Machine:
     def _check_answer(self, control: Control, ref: int, error: type[ProtocolError]) -> None:
         kind = type(control)
         if ref == 0:
-            if kind in (Joined, Renewed, Ack, Pong):
+            if kind in (Joined, Renewed, Ack, Sent, Pong):
                 raise error("an answer without a ref")
             return
         pending = self._pending.get(ref)
@@ -267,7 +283,7 @@ class Machine:
             raise error("an answer to a ref that nobody asked under")
         if kind not in ANSWERS[pending.request]:
             raise error(f"{kind.NAME} does not answer that request")
-        if isinstance(control, Left | Renewed) and control.channel != pending.channel:
+        if isinstance(control, Left | Renewed | Sent) and control.channel != pending.channel:
             raise error(f"{kind.NAME} answers for another channel than was asked about")
 
     def _standing_after(

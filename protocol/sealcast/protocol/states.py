@@ -16,6 +16,8 @@ from typing import Final
 from .controls import (
     Ack,
     Control,
+    Direct,
+    Directed,
     Drain,
     Dropped,
     Error,
@@ -29,6 +31,7 @@ from .controls import (
     Pong,
     Renew,
     Renewed,
+    Sent,
     Side,
     TokenExpiring,
     Welcome,
@@ -55,8 +58,21 @@ class Standing(enum.Enum):
 
 
 _ANYTIME = {
-    Side.CLIENT: (Join, Leave, Renew, Ping),
-    Side.SERVER: (Joined, Left, Renewed, Ack, Error, MemberJoined, MemberLeft, TokenExpiring, Dropped, Pong),
+    Side.CLIENT: (Join, Leave, Renew, Direct, Ping),
+    Side.SERVER: (
+        Joined,
+        Left,
+        Renewed,
+        Ack,
+        Directed,
+        Sent,
+        Error,
+        MemberJoined,
+        MemberLeft,
+        TokenExpiring,
+        Dropped,
+        Pong,
+    ),
 }
 
 CONNECTION: Final[dict[tuple[Phase, Side, type[Control]], Phase]] = {
@@ -77,10 +93,11 @@ MEMBERSHIP: Final[dict[tuple[Standing | None, Side, type[Control]], Standing | N
     (Standing.JOINING, Side.SERVER, Error): None,
     (Standing.JOINED, Side.CLIENT, Leave): Standing.LEAVING,
     (Standing.JOINED, Side.CLIENT, Renew): Standing.JOINED,
+    (Standing.JOINED, Side.CLIENT, Direct): Standing.JOINED,
     **{
         (standing, Side.SERVER, control): standing
         for standing in (Standing.JOINED, Standing.LEAVING)
-        for control in (Renewed, Ack, MemberJoined, MemberLeft, TokenExpiring, Dropped)
+        for control in (Renewed, Ack, Directed, Sent, MemberJoined, MemberLeft, TokenExpiring, Dropped)
     },
     (Standing.JOINED, Side.SERVER, Left): None,
     (Standing.LEAVING, Side.SERVER, Left): None,
@@ -95,6 +112,7 @@ ANSWERS: Final[dict[type[Control] | None, tuple[type[Control], ...]]] = {
     Join: (Joined, Error),
     Leave: (Left, Error),
     Renew: (Renewed, Error),
+    Direct: (Sent, Error),
     Ping: (Pong, Error),
     None: (Ack, Error),
 }

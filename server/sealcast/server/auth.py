@@ -37,11 +37,9 @@ class Rights:
 
     def left(self, now: float) -> dict[str, float]:
         """Return the seconds left for each publish privilege, as ``joined`` announces them."""
-        return {
-            name: round(self.deadlines[privilege] - now, 3)
-            for privilege, name in _NAMES.items()
-            if self.deadlines.get(privilege, 0) > now
-        }
+        ends = {name: self.deadlines.get(privilege, 0) for privilege, name in _NAMES.items()}
+        # A token may grant a privilege for longer than the one to join, which is what a membership lasts.
+        return {name: round(min(end, self.expires) - now, 3) for name, end in ends.items() if end > now}
 
 
 def admit(app: AppConfig, channel: str, user: str, token: str | None, now: float) -> Rights:

@@ -12,7 +12,16 @@ from typing import Final, Protocol
 
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code
-from sealcast.protocol.controls import Ack, Control, Joined, MemberInfo, MemberJoined, MemberLeft, encode
+from sealcast.protocol.controls import (
+    SERVER_CONTROL_MAX,
+    Ack,
+    Control,
+    Joined,
+    MemberInfo,
+    MemberJoined,
+    MemberLeft,
+    encode,
+)
 from sealcast.protocol.names import Kind
 from sealcast.protocol.sframe import HeaderError, read_header
 
@@ -27,6 +36,14 @@ _KINDS: Final = frozenset(map(int, Kind))
 
 _COUNTERS_MAX: Final = 256
 """Keys of one member whose counters the relay remembers; the oldest is forgotten first."""
+
+_MEMBER_COST: Final = 32
+"""Bytes of a member in ``joined``, beside its name and hello; and of the rest of ``joined``, _JOINED_COST."""
+_JOINED_COST: Final = 1024
+
+_TURN_MAX: Final = 256 * 1024
+"""Bytes at which a turn is flushed before it is over: one write adds so much to a transport that may be
+backed up already, and not more than that is beyond its outbox's bound."""
 
 
 def _header(length: int) -> bytes:
@@ -182,12 +199,20 @@ class Channel:
         self._broker = broker
         self._call_soon = call_soon
         self._turn: list[Entry] = []
+        self._size = 0
+        """Bytes of frames and messages in this turn."""
         self._fast: dict[Member, Callable[[bytes], None]] = {}
         self._slow: dict[Member, Outlet] = {}
         self._next_member = 0
+        self._roster = _JOINED_COST
+        """Bytes of a ``joined`` that lists all members."""
         self.position = broker.subscribe(key, self)
 
     # --- members ---
+
+    def fits(self, user: str, hello: bytes | None) -> bool:
+        """Whether the members could still be listed in one control if this one joined."""
+        return self._roster + _cost(user, hello) <= SERVER_CONTROL_MAX
 
     def add(self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float) -> Member:
         """Make a member and tell the others; what was sent before it joined is not for it."""
@@ -200,15 +225,18 @@ class Channel:
         )
         self.members[member.number] = member
         self.by_user[user] = member
+        self._roster += _cost(user, hello)
         self._fast[member] = outlet.write
         return member
 
     def remove(self, member: Member, reason: str) -> None:
-        """Forget a member and tell the others why."""
-        self.flush()
+        """Forget a member and tell the others why; what was sent while it was there still reaches it."""
+        if self._size:  # many may leave at once: a turn of notices need not be told one by one
+            self.flush()
         del self.members[member.number]
         if self.by_user.get(member.user) is member:
             del self.by_user[member.user]
+        self._roster -= _cost(member.user, member.hello)
         self._fast.pop(member, None)
         self._slow.pop(member, None)
         self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), about=member)
@@ -235,8 +263,12 @@ class Channel:
         if not self._turn:
             self._call_soon(self.flush)
         self._turn.append(Entry(member, kind, data, ref))
+        size = len(data)
         member.frames_in += 1
-        member.bytes_in += len(data)
+        member.bytes_in += size
+        self._size += size
+        if self._size > _TURN_MAX:
+            self.flush()
 
     def notify(self, control: Control, about: Member) -> None:
         """Tell every member but *about*, in order with what is sent."""
@@ -248,6 +280,7 @@ class Channel:
         """Give what was collected to the broker, which delivers it."""
         if self._turn:
             turn, self._turn = self._turn, []
+            self._size = 0
             self._broker.publish(self.key, turn)
 
     def deliver(self, turn: Sequence[Entry]) -> None:
@@ -293,10 +326,11 @@ class Channel:
                     write(rest)
 
     def _queue(self, turn: Sequence[Entry], slow: list[tuple[Member, Outlet]]) -> None:
+        wires = [frame_header(len(entry.data)) + entry.data for entry in turn]
         for member, outlet in slow:
-            for entry in turn:
+            for entry, wire in zip(turn, wires, strict=True):
                 if entry.sender is not member:
-                    outlet.queue(entry.kind, frame_header(len(entry.data)) + entry.data, self.number)
+                    outlet.queue(entry.kind, wire, self.number)
 
     def _delivered(self, entry: Entry) -> bytes:
         assert isinstance(entry.sender, Member)
@@ -309,6 +343,10 @@ class Channel:
         for entry in turn:
             if entry.kind == _MESSAGE and isinstance(entry.sender, Member) and entry.ref:
                 entry.sender.outlet.tell(Ack(channel=self.number, offset=entry.offset), entry.ref)
+
+
+def _cost(user: str, hello: bytes | None) -> int:
+    return _MEMBER_COST + len(user) + len(hello or b"")
 
 
 def _without(joined: bytes, cuts: list[tuple[int, int]]) -> bytes:

@@ -57,8 +57,10 @@ class TimingWheel:
         timed.due = when
         if when is not None:
             # An appointment beyond the horizon waits in a nearer slot and is put on when that comes round.
-            limit = (self._position + len(self._slots) - 1) * self.tick
-            timed.due = min(max(when, self._position * self.tick), limit)
+            # Bounds lie in the middle of a slot: at its edge, rounding could take the slot before, which
+            # has been served.
+            first, last = self._position + 0.5, self._position + len(self._slots) - 1.5
+            timed.due = min(max(when, first * self.tick), last * self.tick)
             self._slots[self._slot(timed.due)].add(timed)
 
     def sooner(self, timed: Timed, when: float | None) -> None:
@@ -74,10 +76,14 @@ class TimingWheel:
         for position in range(first, target):
             self._position = position + 1
             slot = self._slots[position % len(self._slots)]
-            while slot:
-                timed = slot.pop()
-                timed.due = None
-                self.schedule(timed, timed.on_time(now))
+            try:
+                while slot:
+                    timed = slot.pop()
+                    timed.due = None
+                    self.schedule(timed, timed.on_time(now))
+            except BaseException:
+                self._position = position  # the next tick serves the rest of the slot
+                raise
         self._position = max(self._position, target)
 
     def _slot(self, when: float) -> int:

@@ -83,6 +83,9 @@ class AppLimits(_Section):
     members: int = _option(1_000, "members of one channel", ge=1, le=60_000)
     channels_per_connection: int = _option(32, "channels that one connection may join", ge=1, le=4096)
     joins_per_minute: int = _option(120, "join and renew attempts of one connection", unit="/min", ge=1)
+    directs_per_minute: int = _option(
+        6_000, "data that one connection may send to single members", unit="/min", ge=1
+    )
     errors_per_minute: int = _option(
         600, "refused requests and frames of one connection before it is closed", unit="/min", ge=1
     )

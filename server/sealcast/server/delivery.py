@@ -58,7 +58,7 @@ class Delivery:
     def resume(self, now: float) -> bool:
         """Send what waited until the transport is full again; return whether all of it has gone."""
         outbox = self._outbox
-        if outbox is None:
+        if outbox is None or outbox.overfull:
             return False
         while outbox and not self._transport.backed_up:
             self.write(outbox.pop(_REFILL, now))

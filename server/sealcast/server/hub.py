@@ -87,7 +87,7 @@ class Hub:
             if len(app.channels) >= limits.channels:
                 raise Full("app_full")
             channel = self._open(app, name)
-        elif len(channel.members) >= limits.members:
+        elif len(channel.members) >= limits.members or not channel.fits(user, hello):
             raise Full("channel_full")
         return channel.add(user, hello, rights, outlet, self.clock.wall())
 

@@ -20,8 +20,13 @@ __all__ = ["Outbox", "Overfull"]
 
 _KEPT = frozenset({NOTICE, int(Kind.MESSAGE)})
 _CONTROL, _AUDIO = int(Kind.CONTROL), int(Kind.AUDIO)
+_AGELESS = _KEPT | {_CONTROL}
+"""What is worth as much when it comes late."""
 _ORDER = (frozenset({_CONTROL, _AUDIO}), frozenset({_CONTROL}), frozenset[int]())
 """What is spared in each round of making room: the members' own controls carry keys and go last."""
+
+_ITEM = 128
+"""Bytes that a waiting frame costs beside its own: a flood of tiny ones is not to break the bound."""
 
 
 class Overfull(Exception):
@@ -45,14 +50,18 @@ class Outbox:
 
     """
 
-    __slots__ = ("_age", "_dropped", "_items", "_most", "size")
+    __slots__ = ("_age", "_dropped", "_items", "_kept", "_most", "overfull", "size")
 
     def __init__(self, most: int, age: float, dropped: dict[int, Counter[int]]) -> None:
         self._most = most
         self._age = age
         self._items: deque[_Item] = deque()
-        self.size = 0
         self._dropped = dropped
+        self._kept = 0
+        self.size = 0
+        """Bytes that wait, each frame's share of bookkeeping included."""
+        self.overfull = False
+        """Whether something that may not be dropped was turned away: what waits has a gap behind it."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -61,16 +70,25 @@ class Outbox:
         """Queue one frame, message or notice.
 
         Raises:
-            Overfull: nothing more can be dropped to make room.
+            Overfull: nothing more can be dropped to make room, now or when it was last asked to.
 
         """
+        if self.overfull:
+            raise Overfull
+        if kind in _KEPT:
+            self._kept += len(wire) + _ITEM
+        elif self._kept > self._most // 4 * 3:
+            # Too little room to be worth walking the queue for, once for every frame.
+            self._count(kind, channel)
+            return
         self._items.append(_Item(kind, wire, now, channel))
-        self.size += len(wire)
+        self.size += len(wire) + _ITEM
         if self.size > self._most:
             self._expire(now)
             for spared in _ORDER:
                 self._shed(spared)
             if self.size > self._most:
+                self.overfull = True
                 raise Overfull
 
     def pop(self, most: int, now: float) -> bytes:
@@ -79,10 +97,10 @@ class Outbox:
         parts: list[bytes] = []
         taken = 0
         while self._items and (not parts or taken + len(self._items[0].wire) <= most):
-            wire = self._items.popleft().wire
-            parts.append(wire)
-            taken += len(wire)
-        self.size -= taken
+            item = self._items.popleft()
+            parts.append(item.wire)
+            taken += len(item.wire)
+            self._discount(item)
         return b"".join(parts)
 
     def forget(self, channel: int) -> None:
@@ -93,7 +111,7 @@ class Outbox:
         oldest = now - self._age
         items = self._items
         if items and items[0].since < oldest:
-            self._filter(lambda item: item.since >= oldest or item.kind in _KEPT)
+            self._filter(lambda item: item.since >= oldest or item.kind in _AGELESS)
 
     def _shed(self, spared: frozenset[int]) -> None:
         """Drop the oldest droppable frames, except of *spared* kinds, until the rest fits in half the bound.
@@ -108,17 +126,28 @@ class Outbox:
             nonlocal surplus
             if surplus <= 0 or item.kind in _KEPT or item.kind in spared:
                 return True
-            surplus -= len(item.wire)
+            surplus -= len(item.wire) + _ITEM
             return False
 
         self._filter(keep)
 
     def _filter(self, keep: Callable[[_Item], bool]) -> None:
+        if self.size == self._kept:
+            return
         kept: deque[_Item] = deque()
         for item in self._items:
             if keep(item):
                 kept.append(item)
             else:
-                self.size -= len(item.wire)
-                self._dropped.setdefault(item.channel, Counter())[item.kind] += 1
+                self._discount(item)
+                self._count(item.kind, item.channel)
         self._items = kept
+
+    def _discount(self, item: _Item) -> None:
+        weight = len(item.wire) + _ITEM
+        self.size -= weight
+        if item.kind in _KEPT:
+            self._kept -= weight
+
+    def _count(self, kind: int, channel: int) -> None:
+        self._dropped.setdefault(channel, Counter())[kind] += 1

@@ -135,8 +135,9 @@ class Relay:
         self._stopping.set()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._hub.wheel.advance(self._clock.monotonic())
+        # First, so that a session that fails in its turn does not stop the time of all the others.
         self._ticker = loop.call_later(self._hub.wheel.tick, self._tick, loop)
+        self._hub.wheel.advance(self._clock.monotonic())
 
     # --- the listener's side ---
 

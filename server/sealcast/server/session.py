@@ -11,6 +11,8 @@ from sealcast.protocol import envelope, names
 from sealcast.protocol.codes import Code, end, reply
 from sealcast.protocol.controls import (
     Control,
+    Direct,
+    Directed,
     Drain,
     Dropped,
     Error,
@@ -21,6 +23,7 @@ from sealcast.protocol.controls import (
     Pong,
     Renew,
     Renewed,
+    Sent,
     Side,
     TokenExpiring,
 )
@@ -60,6 +63,7 @@ class Session:
     __slots__ = (
         "_app",
         "_delivery",
+        "_directs",
         "_hub",
         "_joins",
         "_log",
@@ -92,6 +96,7 @@ class Session:
         self._delivery = Delivery(transport, limits)
         self.write = self._delivery.write
         self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now)
+        self._directs = Bucket(limits.directs_per_minute / 60, limits.directs_per_minute, now)
         self._refusals = Refusals(limits.errors_per_minute, now)
         app.connections += 1
         self.tell(welcome(server, limits))
@@ -172,6 +177,8 @@ class Session:
             self._renew(control, ref)
         elif isinstance(control, Leave):
             self._leave(control.channel, end("left"), ref)
+        elif isinstance(control, Direct):
+            self._direct(control, ref)
         elif isinstance(control, Ping):
             self.tell(Pong(), ref)
 
@@ -249,6 +256,21 @@ class Session:
         )
         self._hub.wheel.sooner(self, self._next_time())
 
+    def _direct(self, direct: Direct, ref: int) -> None:
+        wait = self._directs.take(self._hub.clock.monotonic())
+        if wait:
+            self._refuse_request(reply("rate_limited"), ref, direct.channel, retry_after=wait)
+            return
+        member = self._members[direct.channel]
+        receiver = member.channel.members.get(direct.member)
+        if receiver is None or receiver is member:
+            self._refuse_request(reply("no_such_member"), ref, direct.channel)
+            return
+        # What was collected before goes out first: for one receiver, all of a sender's data has one order.
+        member.channel.flush()
+        receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))
+        self.tell(Sent(channel=direct.channel), ref)
+
     # --- ends ---
 
     def leave(self, channel: int, code: Code) -> None:
@@ -265,6 +287,7 @@ class Session:
         self._delivery.forget(channel)
         self._log.left(member.frames_in, member.bytes_in)
         self.tell(Left(channel=channel, code=code.number, name=code.name, message=code.message), ref)
+        self._hub.wheel.sooner(self, self._next_time())
         return True
 
     def _end(self, code: Code) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from sealcast.protocol.controls import CLIENT_CONTROL_MAX, HELLO_MAX, Welcome
+from sealcast.protocol.controls import CLIENT_CONTROL_MAX, DIRECT_MAX, HELLO_MAX, Welcome
 from sealcast.protocol.version import __version__
 
 from .config import AppLimits, ServerConfig
 
 __all__ = ["FEATURES", "welcome"]
 
-FEATURES: Final = ("messages", "hello")
+FEATURES: Final = ("messages", "hello", "direct")
 """What a client may rely on beyond the first version of the protocol."""
 
 
@@ -26,9 +26,11 @@ def welcome(server: ServerConfig, limits: AppLimits) -> Welcome:
             "message": limits.message,
             "control": CLIENT_CONTROL_MAX,
             "hello": HELLO_MAX,
+            "direct": DIRECT_MAX,
             "channels": limits.channels_per_connection,
             "members": limits.members,
             "joins_per_minute": limits.joins_per_minute,
+            "directs_per_minute": limits.directs_per_minute,
             "unauthenticated": server.unauthenticated,
         },
         features=FEATURES,

@@ -1,0 +1,382 @@
+"""The errors of the SDK, below the root that all of sealcast shares.
+
+::
+
+    SealcastError
+    ├── ConnectFailed            no connection could be made: .status when the server answered by HTTP
+    ├── NotConnected             asked for something that needs a connection while there is none
+    ├── Disconnected             the connection ended: .code says why, .returns whether to come back
+    ├── ChannelClosed            the membership ended: .code says why
+    ├── RequestRefused           the server refused a request: .code, .retry_after
+    │   └── JoinRefused              the request was a join
+    ├── RequestTimeout           the server did not answer (also a TimeoutError)
+    ├── LimitExceeded            larger or more than a limit allows (also a ValueError)
+    └── SealError                end-to-end encryption said no
+        ├── KeyMissing               no key for this member, epoch or frame
+        ├── OpenFailed               not sealed by this member for this channel, or changed on the way
+        ├── Replayed                 the counter did not grow: an old frame came again
+        ├── ClearTextRefused         clear text where a key is set
+        ├── HelloRefused             a member's hello does not prove what it claims
+        │   ├── MemberNotTrusted         the application's own check says no
+        │   ├── IdentityChanged          the user had another identity key before
+        │   └── CertificateRefused       the member's certificate does not hold
+        │       ├── CertificateMissing       there is none
+        │       ├── CertificateMalformed     it is not one
+        │       ├── CertificateForged        another key than the authority's signed it
+        │       ├── CertificateOfChannel     it is for another channel or app
+        │       ├── CertificateOfUser        it is for another user
+        │       ├── CertificateOfIdentity    it is for another identity key
+        │       ├── CertificateOfRole        it does not allow the member's role
+        │       ├── CertificateNotYetValid   its time has not begun
+        │       └── CertificateExpired       its time is over
+        ├── WrapRefused              a key that a member wrapped to this one is not accepted
+        │   ├── WrapMalformed            it is not a wrap
+        │   ├── WrapForged               not signed by its sender for this receiver and place
+        │   ├── WrapUnopened             it does not open with this session's key
+        │   └── WrapConflict             another key than the one held for the same epoch
+        ├── KemRefused               a key encapsulation that is not offered here (also a ValueError)
+        ├── PrivateFileRefused       a file of secrets that others can read, or not what it should be
+        ├── TrustStoreBusy           another process holds the trust store
+        ├── SuiteRefused             a cipher suite that is not offered (also a ValueError)
+        ├── EpochRefused             an epoch that does not come after the present one (also a ValueError)
+        ├── CounterExhausted         2^32 frames under one key: set a new one
+        ├── ContextPoisoned          the process forked: make a new context
+        └── CopyRefused              keys and contexts are not copied or pickled (also a TypeError)
+
+No error carries a token, a key, a payload or what the peer sent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sealcast.protocol.codes import Code
+from sealcast.protocol.errors import SealcastError
+
+__all__ = [
+    "CertificateExpired",
+    "CertificateForged",
+    "CertificateMalformed",
+    "CertificateMissing",
+    "CertificateNotYetValid",
+    "CertificateOfChannel",
+    "CertificateOfIdentity",
+    "CertificateOfRole",
+    "CertificateOfUser",
+    "CertificateRefused",
+    "ChannelClosed",
+    "ClearTextRefused",
+    "ConnectFailed",
+    "ContextPoisoned",
+    "CopyRefused",
+    "CounterExhausted",
+    "Disconnected",
+    "EpochRefused",
+    "HelloRefused",
+    "IdentityChanged",
+    "JoinRefused",
+    "KemRefused",
+    "KeyMissing",
+    "LimitExceeded",
+    "MemberNotTrusted",
+    "NotConnected",
+    "OpenFailed",
+    "PrivateFileRefused",
+    "Replayed",
+    "RequestRefused",
+    "RequestTimeout",
+    "SealError",
+    "SealcastError",
+    "SuiteRefused",
+    "TrustStoreBusy",
+    "WrapConflict",
+    "WrapForged",
+    "WrapMalformed",
+    "WrapRefused",
+    "WrapUnopened",
+]
+
+
+class ConnectFailed(SealcastError):
+    """No connection could be made.
+
+    ``status`` is the HTTP status when the server answered the upgrade with one, else None.
+    """
+
+    def __init__(self, detail: str | None = None, *, status: int | None = None) -> None:
+        if detail is None:
+            detail = (
+                "the server could not be reached; check its address and that it runs"
+                if status is None
+                else f"the server answered HTTP {status}; check the URL and the App ID"
+            )
+        super().__init__(detail)
+        self.status = status
+
+
+class NotConnected(SealcastError):
+    """The client has no connection at present."""
+
+    def __init__(
+        self, detail: str = "there is no connection; connect first, or wait until it is back"
+    ) -> None:
+        super().__init__(detail)
+
+
+class Disconnected(SealcastError):
+    """The connection ended.
+
+    ``code`` is the row of the code table, None when the connection broke without a code of ours.
+    ``returns`` says whether coming back makes sense.
+    """
+
+    def __init__(self, code: Code | None, returns: bool) -> None:
+        cause = f"{code}: {code.message}" if code is not None else "it broke without a reason"
+        advice = "coming back may work" if returns else "coming back unchanged will fail again"
+        super().__init__(f"the connection ended ({cause}); {advice}")
+        self.code = code
+        self.returns = returns
+
+
+class ChannelClosed(SealcastError):
+    """The membership has ended, so nothing can be sent or received through it; join again.
+
+    ``code`` is the row of the code table, None when it was closed on this side.
+    """
+
+    def __init__(self, code: Code | None = None) -> None:
+        cause = f" ({code}: {code.message})" if code is not None else ""
+        super().__init__(f"this membership has ended{cause}; join the channel again")
+        self.code = code
+
+
+class RequestRefused(SealcastError):
+    """The server refused a request.
+
+    ``code`` says why, ``retry_after`` how many seconds to wait when the server named a time.
+    """
+
+    def __init__(self, code: Code, retry_after: float | None = None) -> None:
+        wait = f" (retry after {retry_after:g} s)" if retry_after is not None else ""
+        super().__init__(f"{code}: {code.message}{wait}")
+        self.code = code
+        self.retry_after = retry_after
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.code.temporary
+
+
+class JoinRefused(RequestRefused):
+    """The server refused a join."""
+
+
+class RequestTimeout(SealcastError, TimeoutError):
+    """The server did not answer in time; whether it acted on the request is not known."""
+
+    def __init__(self, detail: str = "the server did not answer in time; try again") -> None:
+        super().__init__(detail)
+
+
+class LimitExceeded(SealcastError, ValueError):
+    """What was asked is larger, or more, than a limit allows; nothing was sent.
+
+    ``limit`` is the limit, in the unit that the message names.
+    """
+
+    def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"{what} exceeds the limit of {limit} {unit}; send less")
+        self.limit = limit
+
+
+class SealError(SealcastError):
+    """End-to-end encryption said no. The class is the cause."""
+
+    summary: ClassVar[str] = "end-to-end encryption refused this"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or self.summary)
+
+
+class KeyMissing(SealError):
+    """No key opens this: the member sent no hello, or uses a key or epoch that was not set here."""
+
+    summary = "no key for this member and epoch; check that all members were given the same key"
+
+
+class OpenFailed(SealError):
+    """The frame is malformed, or was not sealed by this member for this place, or was changed."""
+
+    summary = "the frame does not open: another key, another sender or place, or changed on the way"
+
+
+class Replayed(SealError):
+    """The frame's counter is not above the last one opened under its key."""
+
+    summary = "the frame's counter did not grow; an old frame was delivered again and is dropped"
+
+
+class ClearTextRefused(SealError):
+    """Clear text, although a key is set."""
+
+    summary = "clear text is refused where a key is set; use Key.none() on all members or on none"
+
+
+class HelloRefused(SealError):
+    """A hello that is malformed, wrongly signed, or speaks for another user, suite or session."""
+
+    summary = "the member's hello is refused, so its frames will not be opened"
+
+
+class SuiteRefused(SealError, ValueError):
+    """A cipher suite that this SDK does not offer."""
+
+    summary = "this cipher suite is not offered; use AES_128_GCM or AES_256_GCM"
+
+
+class EpochRefused(SealError, ValueError):
+    """A key for an epoch that does not come after the present one."""
+
+    summary = "epochs only grow; give the new key a higher epoch than the present one"
+
+
+class CounterExhausted(SealError):
+    """A stream has sealed 2^32 frames under one key."""
+
+    summary = "this stream has used up its counters under this key; set the key of the next epoch"
+
+
+class ContextPoisoned(SealError):
+    """The process forked, so two processes hold this context; only the one that made it may seal."""
+
+    summary = "this context was made before a fork and is dead here; join again from this process"
+
+
+class CopyRefused(SealError, TypeError):
+    """An attempt to pickle or copy a key or a context."""
+
+    summary = "keys and contexts are never copied or pickled; make a new one where it is needed"
+
+
+class MemberNotTrusted(HelloRefused):
+    """The application's ``verify_member`` did not vouch for this member, or failed."""
+
+    summary = "the application's check does not vouch for this member, so it gets no keys"
+
+
+class IdentityChanged(HelloRefused):
+    """First use: the user is known under another identity key than the hello's."""
+
+    summary = (
+        "this user had another identity key before; compare it with the user by another way, "
+        "then accept it in the trust store"
+    )
+
+
+class CertificateRefused(HelloRefused):
+    """A certificate that does not make its bearer a member."""
+
+    summary = "the member's certificate does not hold, so it gets no keys"
+
+
+class CertificateMissing(CertificateRefused):
+    """The hello comes without a certificate, and the channel's authority asks for one."""
+
+    summary = "the member brings no certificate; have the authority certify its identity key"
+
+
+class CertificateMalformed(CertificateRefused):
+    """Bytes that are not a certificate: cut short, too long, of another version, or with bad fields."""
+
+    summary = "the member's certificate is malformed"
+
+
+class CertificateForged(CertificateRefused):
+    """The signature is not the authority's."""
+
+    summary = "the certificate was not signed by this channel's authority, or was changed"
+
+
+class CertificateOfChannel(CertificateRefused):
+    """A certificate for another channel, or for the same channel of another app."""
+
+    summary = "the certificate is for another channel or app"
+
+
+class CertificateOfUser(CertificateRefused):
+    """A certificate for another user."""
+
+    summary = "the certificate is for another user than the hello names"
+
+
+class CertificateOfIdentity(CertificateRefused):
+    """A certificate for another identity key: perhaps the user's old one."""
+
+    summary = "the certificate is for another identity key than the hello's"
+
+
+class CertificateOfRole(CertificateRefused):
+    """A certificate that does not allow the role that the hello claims."""
+
+    summary = "the certificate does not allow the role that the hello claims"
+
+
+class CertificateNotYetValid(CertificateRefused):
+    """A certificate from the future, by this side's clock."""
+
+    summary = "the certificate is not valid yet; check the clocks, or date it back a little"
+
+
+class CertificateExpired(CertificateRefused):
+    """A certificate whose time is over, by this side's clock."""
+
+    summary = "the certificate has expired; have the authority issue a new one"
+
+
+class WrapRefused(SealError):
+    """A key that came wrapped from another member and is not accepted. Nothing has changed by it."""
+
+    summary = "the key that the member wrapped is not accepted"
+
+
+class WrapMalformed(WrapRefused):
+    """Bytes that are not a wrap: of the wrong size, a reserved kind, or with bad fields."""
+
+    summary = "the member sent a malformed key"
+
+
+class WrapForged(WrapRefused):
+    """The signature does not tie the wrap to this sender, receiver, channel, epoch and step."""
+
+    summary = "the wrapped key was not signed by this member for this session"
+
+
+class WrapUnopened(WrapRefused):
+    """Correctly signed, and yet it does not open with this session's private key."""
+
+    summary = "the wrapped key does not open with this session's private key"
+
+
+class WrapConflict(WrapRefused):
+    """The member gave another key for an epoch and step whose key is held already."""
+
+    summary = "the member sent a second, different key for the same epoch; it may show others another face"
+
+
+class KemRefused(SealError, ValueError):
+    """A key encapsulation that is unknown, or that the installed ``cryptography`` does not have."""
+
+    summary = "this key encapsulation is not offered; use x25519, or x-wing with a newer cryptography"
+
+
+class PrivateFileRefused(SealError):
+    """A file that holds secrets and can be read by others, or does not hold what it should."""
+
+    summary = "the file is not private or not what it should be; it must be yours alone (chmod 600)"
+
+
+class TrustStoreBusy(SealError):
+    """The trust store stayed locked by another process, so nothing new is trusted."""
+
+    summary = "another process holds the trust store; try again"

@@ -1,0 +1,126 @@
+"""Fill the generated sections of the documentation from the code that they describe.
+
+::
+
+    python docs/generate.py            write the sections
+    python docs/generate.py --check    change nothing; exit with 1 when a section is stale
+
+A section stands between ``<!-- generated from SOURCE: begin -->`` and ``<!-- generated: end -->``;
+everything around it is written by hand. Each has one function in ``SECTIONS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sealcast.protocol.codes import ENDS, REPLIES, returns
+from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
+
+__all__ = ["SECTIONS", "fill", "main"]
+
+HERE = Path(__file__).resolve().parent
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+
+
+def codes() -> str:
+    """Return the two tables of codes: what answers a request, and what ends a membership or connection."""
+    lines = ["Replies:", "", _row("code", "name", "temporary", "meaning"), "|---|---|---|---|"]
+    for code in REPLIES.values():
+        temporary = "yes" if code.temporary else ""
+        lines.append(_row(str(code.number), f"`{code.name}`", temporary, code.message))
+    lines += ["", "Ends:", "", _row("code", "name", "advice", "meaning"), "|---|---|---|---|"]
+    for code in ENDS.values():
+        advice = "come back" if returns(code.number) else "stay away"
+        lines.append(_row(str(code.number), f"`{code.name}`", advice, code.message))
+    return "\n".join(lines)
+
+
+def _diagram(edges: Iterable[tuple[str, str, str]]) -> str:
+    """Draw a Mermaid state diagram; edges between the same two states share an arrow."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for before, label, after in edges:
+        arrows.setdefault((before, after), []).append(label)
+    lines = ["```mermaid", "stateDiagram-v2"]
+    for (before, after), labels in arrows.items():
+        lines.append(f"    {before} --> {after}" + (f": {', '.join(labels)}" if any(labels) else ""))
+    return "\n".join([*lines, "```"])
+
+
+def connection() -> str:
+    """Draw the phases of a connection; controls that lead nowhere are left out."""
+    edges = [("[*]", "", Phase.CONNECTING.name)]
+    edges += [
+        (before.name, control.NAME, after.name)
+        for (before, _, control), after in CONNECTION.items()
+        if before is not after
+    ]
+    edges += [(phase.name, "close", Phase.CLOSED.name) for phase in Phase if phase is not Phase.CLOSED]
+    return _diagram(edges)
+
+
+def membership() -> str:
+    """Draw the standings of a membership, with the controls that may come in each."""
+    return _diagram(
+        (before.name if before else "[*]", control.NAME, after.name if after else "[*]")
+        for (before, _, control), after in MEMBERSHIP.items()
+    )
+
+
+SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "protocol.md": {
+        "sealcast.protocol.codes": codes,
+        "sealcast.protocol.states, a connection": connection,
+        "sealcast.protocol.states, a membership": membership,
+    },
+}
+"""For each file, the function that writes the section generated from each source."""
+
+
+def fill(text: str, sections: dict[str, Callable[[], str]]) -> str:
+    """Return *text* with its sections written anew.
+
+    Raises:
+        ValueError: a section's marks are missing, stand twice, or have no end.
+
+    """
+    for source, write in sections.items():
+        begin, end = f"<!-- generated from {source}: begin -->\n", "<!-- generated: end -->"
+        if text.count(begin) != 1:
+            raise ValueError(f"'{begin.strip()}' has to stand once, not {text.count(begin)} times")
+        before, _, rest = text.partition(begin)
+        old, mark, after = rest.partition(end)
+        if not mark or "<!-- generated from" in old:
+            raise ValueError(f"the section generated from {source} has no end")
+        text = f"{before}{begin}{write()}\n{end}{after}"
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check every section; return the exit code."""
+    parser = argparse.ArgumentParser(description="Fill the generated sections of the documentation.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when stale")
+    check = parser.parse_args(arguments).check
+    stale = 0
+    for name, sections in SECTIONS.items():
+        path = HERE / name
+        old = path.read_text(encoding="utf-8")
+        new = fill(old, sections)
+        if new == old:
+            continue
+        stale += 1
+        if check:
+            print(f"docs/{name} is stale: run `python docs/generate.py`", file=sys.stderr)
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(f"docs/{name} is written")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,91 @@
+"""The declarations in ``config`` as a list: what each option is called in the file and the environment.
+
+Everything that talks about options (the loader, the sample, the documentation's table) reads this
+list, so that none of them can say something else than the declarations do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+from sealcast.protocol.quantities import show_seconds, show_size
+
+from .config import AppConfig, LogConfig, ServerConfig
+
+__all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "PREFIXES", "PROCESS", "Option"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its place, what it means, and how it is written."""
+
+    path: tuple[str, ...]
+    """``("server", "port")``; for options of an app, below it: ``("limits", "frame")``."""
+    doc: str
+    unit: str
+    """``s``, ``B``, ``/min`` or nothing."""
+    default: Any
+    """The value when it is not given; ``...`` when it must be."""
+    number: bool
+    choices: tuple[str, ...]
+    """The texts it may be; empty when it may be others."""
+
+    @property
+    def name(self) -> str:
+        """The place in words: ``server.port``."""
+        return ".".join(self.path)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of an option of the process: ``SEALCAST_SERVER_PORT``."""
+        return "_".join(("sealcast", *self.path)).upper()
+
+    @property
+    def shown(self) -> str:
+        """The default as a person would write it: ``25s``, ``256KiB``, ``false``; empty for none."""
+        if self.default is None or self.default is ... or self.default == ():
+            return ""
+        if self.unit == "s":
+            return show_seconds(self.default)
+        if self.unit == "B":
+            return show_size(self.default)
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+
+def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _walk(kind, *path, name)
+            continue
+        extra = field.json_schema_extra
+        yield Option(
+            path=(*path, name),
+            doc=field.description or "",
+            unit=str(extra.get("unit", "")) if isinstance(extra, dict) else "",
+            default=... if field.is_required() else field.default,
+            number=kind in (int, float),
+            choices=get_args(kind) if get_origin(kind) is Literal else (),
+        )
+
+
+PROCESS: Final = (*_walk(ServerConfig, "server"), *_walk(LogConfig, "log"))
+"""The options of the process, which the environment has too."""
+
+APP: Final = tuple(_walk(AppConfig))
+"""The options of one ``[[apps]]`` entry."""
+
+APP_ID: Final = "SEALCAST_APP_ID"
+
+APP_ENVIRONMENT: Final = {
+    "SEALCAST_APP_CERTIFICATE": "certificate",
+    "SEALCAST_APP_SECONDARY_CERTIFICATE": "secondary_certificate",
+}
+"""The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
+
+PREFIXES: Final = ("SEALCAST_SERVER_", "SEALCAST_LOG_", "SEALCAST_APP_")
+"""Variables that begin so are the relay's; an unknown one is a mistake."""
