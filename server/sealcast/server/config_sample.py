@@ -54,7 +54,7 @@ def table() -> str:
     lines += [_row(option, f"`{option.variable}`") for option in PROCESS]
     lines += ["", "In each `[[apps]]`:", "", "| option | default | meaning |", "|---|---|---|"]
     lines += [_row(option) for option in APP]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _entries(options: Iterable[Option]) -> Iterator[str]:
@@ -86,4 +86,4 @@ def _explained(option: Option) -> str:
 def _row(option: Option, variable: str | None = None) -> str:
     default = f"`{option.shown}`" if option.shown else "required" if option.default is ... else ""
     cells = [f"`{option.name}`", default, *([variable] if variable else []), _explained(option)]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")

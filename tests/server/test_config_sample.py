@@ -1,0 +1,80 @@
+"""What is printed for people says what the declarations say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sealcast.server.config import AppConfig, Config, LogConfig, ServerConfig
+from sealcast.server.config_file import load
+from sealcast.server.config_options import APP, PROCESS
+from sealcast.server.config_sample import environment, sample, table
+
+APP_ID = "0123456789abcdef0123456789abcdef"
+CERTIFICATE = "fedcba9876543210fedcba9876543210"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    path = tmp_path / "sample.toml"
+    path.write_text(sample(APP_ID, CERTIFICATE))
+    return load(path, {})
+
+
+def test_every_field_is_an_option_once() -> None:
+    fields = {f"server.{name}" for name in ServerConfig.model_fields}
+    fields |= {f"log.{name}" for name in LogConfig.model_fields}
+    assert sorted(option.name for option in PROCESS) == sorted(fields)
+    own = set(AppConfig.model_fields) - {"policy", "limits"}
+    own |= {f"policy.{name}" for name in AppConfig.model_fields["policy"].default.__class__.model_fields}
+    own |= {f"limits.{name}" for name in AppConfig.model_fields["limits"].default.__class__.model_fields}
+    assert sorted(option.name for option in APP) == sorted(own)
+
+
+def test_every_option_is_explained() -> None:
+    assert [option.name for option in (*PROCESS, *APP) if not option.doc] == []
+
+
+def test_the_sample_is_the_defaults_and_the_given_app(loaded: Config) -> None:
+    assert loaded.server == ServerConfig()
+    assert loaded.log == LogConfig()
+    (app,) = loaded.apps
+    assert (app.app_id, app.certificates) == (APP_ID, (CERTIFICATE,))
+
+
+def test_the_sample_with_everything_uncommented_is_the_same(loaded: Config, tmp_path: Path) -> None:
+    text = re.sub(r"^#([a-z_0-9]+ =)", r"\1", sample(APP_ID, CERTIFICATE), flags=re.MULTILINE)
+    text = text.replace('secondary_certificate = ""\n', "")
+    assert text.count("\n#") > 20
+    path = tmp_path / "all.toml"
+    path.write_text(text)
+    assert load(path, {}) == loaded
+
+
+def test_the_sample_has_every_option_with_its_unit() -> None:
+    text = sample(APP_ID, CERTIFICATE)
+    for option in (*PROCESS, *APP):
+        assert re.search(rf"^#?{option.path[-1]} = ", text, re.MULTILINE), option.name
+    assert '#heartbeat = "25s"' in text
+    assert '#frame = "256KiB"' in text
+
+
+def test_the_environment_sets_every_option_to_its_default(loaded: Config) -> None:
+    entries = [line for line in environment().splitlines() if not line.startswith("#")]
+    variables = dict(line.split("=", 1) for line in entries)
+    assert set(variables) >= {option.variable for option in PROCESS}
+    app = {"SEALCAST_APP_ID": APP_ID, "SEALCAST_APP_CERTIFICATE": CERTIFICATE}
+    assert load(None, {**variables, **app}) == loaded
+
+
+def test_the_page_about_options_is_the_generated_one() -> None:
+    _, begin, rest = PAGE.read_text(encoding="utf-8").partition(
+        "<!-- generated from sealcast.server.config: begin -->\n"
+    )
+    inside, end, _ = rest.partition("<!-- generated: end -->")
+    assert begin
+    assert end
+    assert inside == f"{table()}\n"
