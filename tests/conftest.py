@@ -1,0 +1,60 @@
+"""What every test stands on: how hypothesis searches, and that no test leaves a task behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+# CI repeats the same examples in every run, so that a red build is the change's own doing; a developer's
+# machine keeps searching. Both run where a slow moment is no failure: time limits are pytest's.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+_TURNS = 10
+"""Loop turns in which tasks that have been cancelled may finish; nothing here waits for time to pass."""
+
+
+@pytest.fixture(autouse=True)
+def _tasks_end_with_their_test(request: pytest.FixtureRequest) -> None:
+    """Ask for the check below, first of all fixtures, in tests that have an event loop."""
+    if isinstance(request.node, pytest.Function) and pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("no_task_is_left")
+
+
+@pytest_asyncio.fixture
+async def no_task_is_left() -> AsyncIterator[None]:
+    """Fail a test whose tasks still run after all its other fixtures have cleaned up."""
+    before = asyncio.all_tasks()
+    yield
+    left: set[asyncio.Task[object]] = set()
+    for _ in range(_TURNS):
+        left = asyncio.all_tasks() - before - {asyncio.current_task()}
+        if not left:
+            return
+        await asyncio.sleep(0)
+    names = sorted(getattr(task.get_coro(), "__qualname__", "a task") for task in left)
+    for task in left:
+        task.cancel()
+    pytest.fail(f"{len(left)} tasks outlived their test: {', '.join(names)}")
+
+
+@pytest.fixture
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail a call that blocks the event loop: files, sleeps, blocking sockets, locks.
+
+    Only calls made from sealcast count. Ask for the fixture by name.
+    """
+    # Each package by its own name: of a namespace package only the first root would be watched.
+    packages = [f"sealcast.{part}" for part in ("protocol", "client", "server", "cli")]
+    with blockbuster_ctx([name for name in packages if name in sys.modules]) as blocking:
+        yield blocking
