@@ -15,6 +15,9 @@
         ├── KeyMissing               no key for this member, epoch or frame
         ├── OpenFailed               not sealed by this member for this channel, or changed on the way
         ├── Replayed                 the counter did not grow: an old frame came again
+        ├── NotFresh                 the sender's session never proved that it is not an old one
+        ├── Unsigned                 a message or control frame without its signature
+        ├── SignatureForged          the frame opens, and its sender has not signed it
         ├── ClearTextRefused         clear text where a key is set
         ├── HelloRefused             a member's hello does not prove what it claims
         │   ├── MemberNotTrusted         the application's own check says no
@@ -34,6 +37,9 @@
         │   ├── WrapForged               not signed by its sender for this receiver and place
         │   ├── WrapUnopened             it does not open with this session's key
         │   └── WrapConflict             another key than the one held for the same epoch
+        ├── PassphraseRefused        a passphrase that is too short, or its salt (also a ValueError)
+        ├── PaddingExceeded          larger than the constant size that was asked for (also a ValueError)
+        ├── CipherFailed             the application's own cipher raised or broke its word
         ├── KemRefused               a key encapsulation that is not offered here (also a ValueError)
         ├── PrivateFileRefused       a file of secrets that others can read, or not what it should be
         ├── TrustStoreBusy           another process holds the trust store
@@ -65,6 +71,7 @@ __all__ = [
     "CertificateOfUser",
     "CertificateRefused",
     "ChannelClosed",
+    "CipherFailed",
     "ClearTextRefused",
     "ConnectFailed",
     "ContextPoisoned",
@@ -80,15 +87,20 @@ __all__ = [
     "LimitExceeded",
     "MemberNotTrusted",
     "NotConnected",
+    "NotFresh",
     "OpenFailed",
+    "PaddingExceeded",
+    "PassphraseRefused",
     "PrivateFileRefused",
     "Replayed",
     "RequestRefused",
     "RequestTimeout",
     "SealError",
     "SealcastError",
+    "SignatureForged",
     "SuiteRefused",
     "TrustStoreBusy",
+    "Unsigned",
     "WrapConflict",
     "WrapForged",
     "WrapMalformed",
@@ -215,6 +227,24 @@ class Replayed(SealError):
     """The frame's counter is not above the last one opened under its key."""
 
     summary = "the frame's counter did not grow; an old frame was delivered again and is dropped"
+
+
+class NotFresh(SealError):
+    """Frames of a session that no beacon has proved to be of today were not delivered."""
+
+    summary = "the sender's session has not proved that it is not an old one; its frames are dropped"
+
+
+class Unsigned(SealError):
+    """A message or a control frame that does not carry the signature that every one must."""
+
+    summary = "messages and control frames must be signed, and this one is not"
+
+
+class SignatureForged(SealError):
+    """The key is the sender's, the signature is not: another member made it, with the relay's help."""
+
+    summary = "the frame opens but was not signed by its sender; another member may have made it"
 
 
 class ClearTextRefused(SealError):
@@ -362,6 +392,24 @@ class WrapConflict(WrapRefused):
     """The member gave another key for an epoch and step whose key is held already."""
 
     summary = "the member sent a second, different key for the same epoch; it may show others another face"
+
+
+class PassphraseRefused(SealError, ValueError):
+    """A passphrase that anybody could guess, or a salt of the wrong size."""
+
+    summary = "the passphrase is too short"
+
+
+class PaddingExceeded(SealError, ValueError):
+    """A payload that does not fit the constant size that all frames were to have."""
+
+    summary = "the payload does not fit the constant padded size; send less, or choose a larger one"
+
+
+class CipherFailed(SealError):
+    """The application's ``FrameCipher`` raised while sealing, or returned what it must not."""
+
+    summary = "the application's cipher failed to seal; what it raised is the cause"
 
 
 class KemRefused(SealError, ValueError):

@@ -1,0 +1,185 @@
+"""The Python SDK: join channels of a sealcast relay, send and receive, end-to-end encrypted.
+
+::
+
+    from sealcast.client import Client, Key
+
+    async with Client("ws://127.0.0.1:7700", app_id=APP_ID) as client:
+        room = await client.join("standup", user="alice", token=token, key=Key.raw(secret))
+        receipt = await room.send(b"hello")
+        mic = room.stream("audio")
+        mic.send(packet)
+        async for event in room:
+            print(event)
+
+What is raised and what is yielded can bear the same name: ``Disconnected`` here is the event; the
+error is ``DisconnectedError`` (``errors.Disconnected``). docs/sdk.md has all events and errors.
+
+From the outside in: ``client``, ``channel`` and ``stream`` are what an application holds; ``upkeep``
+brings channels back and ``connection`` the connection; ``membership`` is one channel over all its
+connections, with ``reception`` for what comes in; ``link`` is one connection; ``transport`` opens it.
+"""
+
+from .address import InvalidUrl
+from .backoff import Backoff
+from .channel import Channel
+from .client import Client
+from .connection import State
+from .credentials import TokenSource
+from .e2ee import AES_128_GCM, AES_256_GCM, Key
+from .errors import (
+    CertificateExpired,
+    CertificateForged,
+    CertificateMalformed,
+    CertificateMissing,
+    CertificateNotYetValid,
+    CertificateOfChannel,
+    CertificateOfIdentity,
+    CertificateOfRole,
+    CertificateOfUser,
+    CertificateRefused,
+    ChannelClosed,
+    CipherFailed,
+    ClearTextRefused,
+    ConnectFailed,
+    ContextPoisoned,
+    CopyRefused,
+    CounterExhausted,
+    EpochRefused,
+    HelloRefused,
+    IdentityChanged,
+    JoinRefused,
+    KemRefused,
+    KeyMissing,
+    LimitExceeded,
+    MemberNotTrusted,
+    NotConnected,
+    NotFresh,
+    OpenFailed,
+    PaddingExceeded,
+    PassphraseRefused,
+    PrivateFileRefused,
+    Replayed,
+    RequestRefused,
+    RequestTimeout,
+    SealcastError,
+    SealError,
+    SignatureForged,
+    SuiteRefused,
+    TrustStoreBusy,
+    Unsigned,
+    WrapConflict,
+    WrapForged,
+    WrapMalformed,
+    WrapRefused,
+    WrapUnopened,
+)
+from .errors import Disconnected as DisconnectedError
+from .events import (
+    Disconnected,
+    Draining,
+    Dropped,
+    Event,
+    Frame,
+    KeyChanged,
+    Left,
+    MemberJoined,
+    MemberLeft,
+    Message,
+    Refused,
+    Renewed,
+    RenewFailed,
+    Resumed,
+    SealFailure,
+    TokenExpiring,
+)
+from .grant import NotPermitted
+from .membership import Receipt
+from .options import Options
+from .request import DeliveryUnknown
+from .roster import Member
+from .stats import Stats
+from .stream import Stream
+from .transport import ConnectRefused
+
+__all__ = [
+    "AES_128_GCM",
+    "AES_256_GCM",
+    "Backoff",
+    "CertificateExpired",
+    "CertificateForged",
+    "CertificateMalformed",
+    "CertificateMissing",
+    "CertificateNotYetValid",
+    "CertificateOfChannel",
+    "CertificateOfIdentity",
+    "CertificateOfRole",
+    "CertificateOfUser",
+    "CertificateRefused",
+    "Channel",
+    "ChannelClosed",
+    "CipherFailed",
+    "ClearTextRefused",
+    "Client",
+    "ConnectFailed",
+    "ConnectRefused",
+    "ContextPoisoned",
+    "CopyRefused",
+    "CounterExhausted",
+    "DeliveryUnknown",
+    "Disconnected",
+    "DisconnectedError",
+    "Draining",
+    "Dropped",
+    "EpochRefused",
+    "Event",
+    "Frame",
+    "HelloRefused",
+    "IdentityChanged",
+    "InvalidUrl",
+    "JoinRefused",
+    "KemRefused",
+    "Key",
+    "KeyChanged",
+    "KeyMissing",
+    "Left",
+    "LimitExceeded",
+    "Member",
+    "MemberJoined",
+    "MemberLeft",
+    "MemberNotTrusted",
+    "Message",
+    "NotConnected",
+    "NotFresh",
+    "NotPermitted",
+    "OpenFailed",
+    "Options",
+    "PaddingExceeded",
+    "PassphraseRefused",
+    "PrivateFileRefused",
+    "Receipt",
+    "Refused",
+    "RenewFailed",
+    "Renewed",
+    "Replayed",
+    "RequestRefused",
+    "RequestTimeout",
+    "Resumed",
+    "SealError",
+    "SealFailure",
+    "SealcastError",
+    "SignatureForged",
+    "State",
+    "Stats",
+    "Stream",
+    "SuiteRefused",
+    "TokenExpiring",
+    "TokenSource",
+    "TrustStoreBusy",
+    "Unsigned",
+    "WrapConflict",
+    "WrapForged",
+    "WrapMalformed",
+    "WrapRefused",
+    "WrapUnopened",
+]

@@ -1,0 +1,212 @@
+"""A channel that was joined, as the application holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
+
+from sealcast.protocol.descriptor import FIRST_FRAME_STREAM, LAST_FRAME_STREAM
+
+from .errors import LimitExceeded
+from .events import Event
+from .membership import OVERHEAD, Membership, Receipt
+from .payload import Payload, payload_bytes
+from .roster import Member
+from .stats import Stats
+from .stream import KINDS, Stream
+
+__all__ = ["Channel"]
+
+
+class Channel(AsyncIterator[Event]):
+    """A channel and this user's place in it; made by ``Client.join``.
+
+    ::
+
+        receipt = await room.send(b"hello")
+        mic = room.stream("audio")
+        async for event in room:
+            match event:
+                case Message(user=user, data=data): ...
+                case Frame(kind="audio", data=data): ...
+
+    It outlives connections: while the client reconnects, ``send`` waits and frames are dropped. The
+    events end with ``Left``.
+    """
+
+    __slots__ = ("_membership",)
+
+    def __init__(self, membership: Membership) -> None:
+        """Use ``Client.join``."""
+        self._membership = membership
+
+    def __repr__(self) -> str:
+        standing = self._membership.closed or ("joined" if self.joined else "interrupted")
+        return f"<Channel {self.name!r} of {self.user!r}: {standing}, {len(self.members)} others>"
+
+    # --- what it is ---
+
+    @property
+    def name(self) -> str:
+        """The channel's name."""
+        return self._membership.channel
+
+    @property
+    def user(self) -> str:
+        """This user's name."""
+        return self._membership.user
+
+    @property
+    def member(self) -> int | None:
+        """This user's member number; another one after each reconnect, None while there is none."""
+        route = self._membership.route
+        return None if route is None else route.member
+
+    @property
+    def members(self) -> Mapping[int, Member]:
+        """The other members by number, kept up to date; those of before while interrupted."""
+        return self._membership.reception.roster.view
+
+    @property
+    def joined(self) -> bool:
+        """Whether the membership stands at this moment."""
+        return self._membership.route is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the membership has ended for good."""
+        return self._membership.closed is not None
+
+    @property
+    def epoch(self) -> str:
+        """Names the present run of message offsets."""
+        return self._membership.reception.position.epoch
+
+    @property
+    def grant(self) -> Mapping[str, float]:
+        """Seconds for which ``audio``, ``video`` and ``data`` may still be published; absent: not at all."""
+        now = asyncio.get_running_loop().time()
+        return MappingProxyType(self._membership.grant.left(now))
+
+    @property
+    def expires_in(self) -> float:
+        """Seconds until the membership ends, unless its token is renewed."""
+        return max(0.0, self._membership.grant.ends - asyncio.get_running_loop().time())
+
+    @property
+    def frame_max(self) -> int | None:
+        """The largest payload of a frame, in bytes; None when the server named no limit."""
+        return self._payload_max("frame")
+
+    @property
+    def message_max(self) -> int | None:
+        """The largest payload of a message, in bytes; None when the server named no limit."""
+        return self._payload_max("message")
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted since the join; a live object."""
+        return self._membership.reception.stats
+
+    # --- sending ---
+
+    async def send(self, data: Payload, *, keep: bool = False, timeout: float | None = None) -> Receipt:
+        """Send a message; return when the server has given it its place in the channel.
+
+        It waits while the connection is interrupted or its queue is full. Cancelling it does not take a
+        message back that was sent already.
+
+        Args:
+            data: the payload, at most ``message_max`` bytes.
+            keep: mark it for the channel's history. No relay keeps one yet.
+            timeout: seconds for the whole of it; the client's ``timeout`` when None.
+
+        Raises:
+            ChannelClosed: the membership has ended. Nothing was sent.
+            NotPermitted: the grant does not include ``data``. Nothing was sent.
+            LimitExceeded: too large, or the queue stayed full. Nothing was sent.
+            NotConnected: no connection came back in time. Nothing was sent.
+            RequestRefused: the server refused it, and says why. It was not delivered.
+            RequestTimeout: no ack in time. Whether it was delivered is not known.
+            DeliveryUnknown: the connection or membership ended before the ack.
+            SealError: it could not be sealed. Nothing was sent.
+
+        """
+        payload = payload_bytes(data)
+        return await self._membership.send(
+            payload, keep, self._membership.options.timeout if timeout is None else timeout
+        )
+
+    def stream(self, kind: str, *, priority: int | None = None) -> Stream:
+        """Return a new stream of frames.
+
+        Args:
+            kind: ``audio``, ``video``, ``screen``, ``data`` or ``custom``.
+            priority: 0-7, under pressure the lowest goes first; by kind when None, audio highest.
+
+        Raises:
+            ValueError: no such kind or priority.
+            ChannelClosed: the membership has ended.
+            NotPermitted: the grant does not include this kind.
+            LimitExceeded: 254 streams are open already; close one.
+
+        """
+        if kind not in KINDS:
+            raise ValueError(f"a stream's kind is one of {', '.join(KINDS)}")
+        if priority is not None and not 0 <= priority <= 7:
+            raise ValueError("a stream's priority is a number from 0 to 7")
+        membership = self._membership
+        membership.require(KINDS[kind])
+        return Stream(membership, KINDS[kind], self._free_stream(), priority)
+
+    def set_key(self, epoch: int, secret: bytes) -> None:
+        """Seal with another secret from now on; give it to the other members by your own means.
+
+        Raises:
+            EpochRefused: the epoch does not come after the present one.
+            KeyMissing: the channel was joined with ``Key.none()``.
+            ValueError: the secret does not have 32 bytes.
+
+        """
+        self._membership.crypto.set_key(epoch, secret)
+
+    # --- the course of the membership ---
+
+    async def renew(self, token: str) -> None:
+        """Present a new token, so that the membership lasts longer or may do more.
+
+        Raises:
+            ChannelClosed: the membership has ended.
+            NotConnected: it is interrupted; the token is not kept.
+            RequestRefused: the server refused the token, and says why; the old one still counts.
+            RequestTimeout: the server did not answer.
+            Disconnected: the connection ended before the answer.
+
+        """
+        await self._membership.renew(token)
+
+    async def leave(self) -> None:
+        """Leave the channel. The events end with ``Left``; leaving again does nothing."""
+        await self._membership.leave()
+
+    def __aiter__(self) -> Channel:
+        return self
+
+    async def __anext__(self) -> Event:
+        return await self._membership.reception.inbox.get()
+
+    def _payload_max(self, what: str) -> int | None:
+        route = self._membership.route
+        most = None if route is None else route.link.limit(what)
+        return None if most is None else max(0, most - OVERHEAD)
+
+    def _free_stream(self) -> int:
+        streams = self._membership.streams
+        for number in range(FIRST_FRAME_STREAM, LAST_FRAME_STREAM + 1):
+            if number not in streams:
+                streams.add(number)
+                return number
+        raise LimitExceeded(
+            "the number of open streams", LAST_FRAME_STREAM - FIRST_FRAME_STREAM + 1, "streams"
+        )

@@ -1,0 +1,211 @@
+"""The events of a channel: what ``async for event in room`` yields.
+
+All are frozen dataclasses. ``repr`` of an event shows sizes and names, never a payload, token or key.
+The one that comes last is always ``Left``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "Disconnected",
+    "Draining",
+    "Dropped",
+    "Event",
+    "Frame",
+    "KeyChanged",
+    "Left",
+    "MemberJoined",
+    "MemberLeft",
+    "Message",
+    "Refused",
+    "RenewFailed",
+    "Renewed",
+    "Resumed",
+    "SealFailure",
+    "TokenExpiring",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Event):
+    """A message: ordered, and opened under the sender's key."""
+
+    member: int
+    user: str
+    data: bytes = field(repr=False)
+    offset: int
+    """Its place in the channel: they grow by one per message within an epoch."""
+    epoch: str
+    """Names the run of offsets; offsets of different epochs cannot be compared."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Message(member={self.member}, user={self.user!r}, offset={self.offset}, {len(self.data)} bytes)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Frame(Event):
+    """One unit of a stream: audio, video, screen, data or custom."""
+
+    member: int
+    user: str
+    kind: str
+    """``audio``, ``video``, ``screen``, ``data`` or ``custom``."""
+    stream: int
+    """The sender's number for the stream, 2-255."""
+    data: bytes = field(repr=False)
+    keyframe: bool = False
+    discardable: bool = False
+    end_of_group: bool = False
+    temporal: int = 0
+    spatial: int = 0
+    priority: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"Frame(member={self.member}, user={self.user!r}, kind={self.kind!r}, stream={self.stream}, "
+            f"keyframe={self.keyframe}, {len(self.data)} bytes)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined(Event):
+    """Somebody joined. ``verified``: their hello was accepted; if not, nothing of theirs opens."""
+
+    member: int
+    user: str
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft(Event):
+    """Somebody left. ``reason`` is an end code's name, or ``unknown`` when it happened during a gap."""
+
+    member: int
+    user: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExpiring(Event):
+    """The membership ends in ``seconds`` unless ``room.renew(token)`` comes first.
+
+    Not raised when the token comes from a callback: then the SDK renews by itself.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed(Event):
+    """A new token was accepted: the membership lasts ``expires_in`` seconds from now."""
+
+    expires_in: float
+    grant: Mapping[str, float]
+    """Seconds for which ``audio``, ``video`` and ``data`` may be published; absent: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewFailed(Event):
+    """The token callback failed, or the server refused its token. ``will_retry``: the SDK tries again."""
+
+    error: Exception = field(repr=False)
+    will_retry: bool
+
+    def __repr__(self) -> str:
+        return f"RenewFailed({type(self.error).__name__}, will_retry={self.will_retry})"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(Event):
+    """Something meant for this member was dropped, because it was not taken in time.
+
+    ``counts`` maps a kind (``audio`` …, ``message``, and on this side ``event``) to a number. ``where``
+    is ``server`` when the connection was too slow, ``client`` when the application read too slowly.
+    """
+
+    counts: Mapping[str, int]
+    where: Literal["server", "client"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """The server refused ``count`` frames of this member; ``code`` and ``name`` say why."""
+
+    code: int
+    name: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealFailure(Event):
+    """``count`` frames, messages or hellos of a member were not accepted by the encryption.
+
+    ``reason`` is the error's name in lower case: ``key_missing``, ``open_failed``, ``replayed``,
+    ``clear_text_refused``, ``hello_refused`` …, or ``wrong_envelope`` when a message came as a frame or
+    the reverse. At most one a second for each member and reason.
+    """
+
+    member: int
+    user: str
+    reason: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanged(Event):
+    """A member's identity key is another than before. Not raised yet: it comes with managed keys."""
+
+    member: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draining(Event):
+    """The server is going away. The SDK moves after ``delay`` seconds, to an alternative if there is one."""
+
+    delay: float
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected(Event):
+    """The membership is interrupted. ``will_retry``: the SDK comes back by itself; ``Resumed`` follows."""
+
+    code: int
+    name: str
+    will_retry: bool
+    message: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """The membership goes on, with the same session of the encryption.
+
+    ``missed`` is how many messages were placed in the channel since the last one seen here, own
+    messages without an ack included; None when that cannot be known, because the channel began a new
+    epoch. ``recovered`` is True when it is certain that none was missed.
+    """
+
+    recovered: bool
+    missed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left(Event):
+    """The membership has ended, and so do the events. ``code`` and ``name`` are from the table of codes."""
+
+    code: int
+    name: str
+    message: str = ""

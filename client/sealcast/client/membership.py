@@ -1,0 +1,326 @@
+"""One channel as this side sees it, over all its connections: what a ``Channel`` stands on.
+
+The encryption's session, the streams and the inbox live as long as the membership; the route (which
+connection, which numbers) is new after every join. What the link calls is done in the step in which a
+control is read, and never waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from sealcast.protocol import controls
+from sealcast.protocol.codes import Code, end, reply
+from sealcast.protocol.descriptor import CLEAR, KEEP, MESSAGE_STREAM, Descriptor
+from sealcast.protocol.errors import RemoteProtocolError, SealcastError
+from sealcast.protocol.names import Kind
+
+from .backoff import Tries
+from .credentials import Credentials
+from .e2ee import ChannelCrypto
+from .errors import ChannelClosed, JoinRefused, LimitExceeded, NotConnected
+from .events import Disconnected, Dropped, Left, Refused, Renewed, Resumed, TokenExpiring
+from .grant import Grant
+from .options import Options
+from .outgoing import OutgoingClosed
+from .reasons import plain_name, refused_with
+from .reception import Reception
+from .request import Request
+
+if TYPE_CHECKING:
+    from .link import Link
+
+__all__ = ["OVERHEAD", "Membership", "MembershipOwner", "Receipt", "Route"]
+
+OVERHEAD: Final = 27
+"""Bytes that sealing adds at most: the descriptor (4), an SFrame header (7), a tag (16)."""
+_ENVELOPE: Final = 16
+_LEFT: Final = end("left")
+
+
+class Receipt(NamedTuple):
+    """What the ack of a message says: its place in the channel."""
+
+    offset: int
+    epoch: str
+
+
+class Route(NamedTuple):
+    """How to send to the channel at present."""
+
+    link: Link
+    channel: int
+    member: int
+    epoch: str
+
+
+class MembershipOwner(Protocol):
+    """What a membership cannot decide alone."""
+
+    def interrupted(self, membership: Membership, code: Code) -> bool:
+        """The server ended it for a reason to come back; return whether that is under way."""
+        ...
+
+    def expiring(self, membership: Membership) -> bool:
+        """The token is about to end; return whether a new one is under way."""
+        ...
+
+    def closed(self, membership: Membership) -> None:
+        """It has ended for good."""
+        ...
+
+
+class Membership:
+    """A user's place in a channel.
+
+    Args:
+        channel: the channel's name.
+        user: the user's name.
+        crypto: seals and opens, for the membership's whole life.
+        credentials: where its tokens come from.
+        options: sizes and times.
+        owner: decides about coming back.
+
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        user: str,
+        crypto: ChannelCrypto,
+        credentials: Credentials,
+        options: Options,
+        owner: MembershipOwner,
+    ) -> None:
+        self.channel = channel
+        self.user = user
+        self.crypto = crypto
+        self.credentials = credentials
+        self.options = options
+        self.reception = Reception(crypto, options)
+        self.route: Route | None = None
+        """None while there is no membership on the server's side."""
+        self.established = False
+        """Whether it has been joined once."""
+        self.leaving = False
+        self.closed: Code | None = None
+        """Why it has ended for good, once it has."""
+        self.grant = Grant({}, 0.0, 0.0)
+        self.tries = Tries(options.backoff)
+        self.streams: set[int] = set()
+        """The numbers of the open streams."""
+        self.not_before = 0.0
+        """When the server will hear of a rejoin again, by the loop's clock."""
+        self.renewing: Route | None = None
+        """The route for which a renewal is under way."""
+        self.renewed_at = float("-inf")
+        """When the last renewal by a callback began, by the loop's clock."""
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._message = Descriptor(Kind.MESSAGE, stream=MESSAGE_STREAM, version=crypto.version)
+        self._kept = Descriptor(Kind.MESSAGE, KEEP, stream=MESSAGE_STREAM, version=crypto.version)
+
+    def __repr__(self) -> str:
+        return f"<Membership {self.channel!r} of {self.user!r}>"
+
+    # --- sending ---
+
+    def require(self, kind: Kind) -> None:
+        """Raise ChannelClosed or NotPermitted unless *kind* may be sent through this membership."""
+        self._check_open()
+        self.grant.require(kind, self._loop.time())
+
+    def check_size(self, what: str, size: int) -> None:
+        """Raise LimitExceeded unless *size* bytes of payload are within what ``welcome`` announced."""
+        most = self.route.link.limit(what) if self.route is not None else None
+        if most is not None and size + OVERHEAD > most:
+            raise LimitExceeded(f"a {what} of {size} bytes", most - OVERHEAD)
+
+    def send_frame(self, descriptor: Descriptor, payload: bytes) -> bool:
+        """Seal and queue a frame; return False, with nothing sealed, when it cannot be sent now."""
+        route = self.route
+        if route is None or not route.link.fits(len(payload) + OVERHEAD + _ENVELOPE):
+            return False
+        route.link.send_frame(route.channel, route.member, self.crypto.seal(descriptor, payload))
+        return True
+
+    async def send(self, payload: bytes, keep: bool, timeout: float) -> Receipt:
+        """Send a message and wait for its ack; see ``Channel.send``."""
+        deadline = self._loop.time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                route, request = await self._submit(payload, self._kept if keep else self._message, deadline)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if self.route is None:
+                raise NotConnected(f"no connection within {timeout:g} s; nothing was sent") from None
+            raise LimitExceeded("what waits to be sent", self.options.queue_bytes) from None
+        ack = await route.link.answer(request)
+        assert isinstance(ack, controls.Ack)
+        return Receipt(ack.offset, route.epoch)
+
+    async def _submit(self, payload: bytes, descriptor: Descriptor, deadline: float) -> tuple[Route, Request]:
+        while True:
+            self.require(Kind.MESSAGE)
+            while (route := self.route) is None:
+                await self._change()
+            self.check_size("message", len(payload))
+            try:
+                async with route.link.turn(len(payload) + OVERHEAD + _ENVELOPE):
+                    if self.route is not route:
+                        continue
+                    self.require(Kind.MESSAGE)
+                    left = max(deadline - self._loop.time(), 0.0)
+                    request = route.link.send_message(
+                        route.channel, route.member, lambda: self.crypto.seal(descriptor, payload), left
+                    )
+            except OutgoingClosed:
+                # This connection takes no more: the next one will, or the membership ends.
+                while self.route is route:
+                    await self._change()
+                continue
+            self.reception.stats.messages_sent += 1
+            return route, request
+
+    async def _change(self) -> None:
+        """Wait until the route has changed; raises ChannelClosed when there will be none."""
+        self._check_open()
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _check_open(self) -> None:
+        if self.closed is not None or self.leaving:
+            raise ChannelClosed(self.closed)
+
+    # --- the course of a membership ---
+
+    def joined(self, link: Link, joined: controls.Joined) -> None:
+        """Take the answer to a join.
+
+        Raises:
+            ChannelClosed: nobody wants to be a member any more.
+            JoinRefused: the channel relays sealed frames only, and there is no key.
+            RemoteProtocolError: the answer contradicts itself.
+
+        """
+        self._check_open()
+        if self.crypto.version == CLEAR and joined.policy.get("encryption") != "optional":
+            raise JoinRefused(reply("encryption_required"))
+        if any(info.member == joined.member for info in joined.members):
+            raise RemoteProtocolError("this side's own number was given to another member")
+        now = self._loop.time()
+        missed = self.reception.position.move_to(joined.epoch, joined.offset)
+        if self.established:
+            self.reception.tell(Resumed(missed == 0, missed))
+        change = self.reception.replace_members(joined.members)
+        if self.established:
+            self.reception.tell_change(change)
+        self.grant = Grant(joined.grant, joined.expires_in, now)
+        self.route = Route(link, joined.channel, joined.member, joined.epoch)
+        link.routes[joined.channel] = self
+        self.established = True
+        self.tries.succeeded(now)
+        self._changed.set()
+
+    def left(self, code: Code) -> None:
+        """The server ended the membership, or has answered our leave."""
+        self.route = None
+        self.tries.ended(self._loop.time())
+        if self.leaving or not self._owner.interrupted(self, code):
+            self.close(code)
+        else:
+            self._interrupt(code, True)
+
+    def lost(self, code: Code, will_retry: bool) -> None:
+        """The connection ended."""
+        if not self.established or self.closed is not None:
+            return
+        was_there, self.route = self.route is not None, None
+        if self.leaving:
+            self.close(_LEFT)
+            return
+        if was_there:
+            self.tries.ended(self._loop.time())
+            self._interrupt(code, will_retry)
+        if not will_retry:
+            self.close(code)
+
+    def close(self, code: Code, message: str | None = None) -> None:
+        """End for good: the last event follows, and nothing can be sent any more."""
+        if self.closed is not None:
+            return
+        self.closed = code
+        route, self.route = self.route, None
+        if route is not None and not self.leaving:
+            route.link.leave_quietly(route.channel)
+        self.reception.end(Left(code.number, code.name, code.message if message is None else message))
+        self._changed.set()
+        self._owner.closed(self)
+
+    async def leave(self) -> None:
+        """Leave the channel; return when the server has confirmed it, or cannot."""
+        route = self.route
+        first, self.leaving = not self.leaving, True
+        self._changed.set()
+        if not first:
+            while self.closed is None:
+                self._changed.clear()
+                await self._changed.wait()
+        if self.closed is not None:
+            return
+        try:
+            if route is not None:
+                leave = controls.Leave(channel=route.channel)
+                with contextlib.suppress(SealcastError):
+                    await route.link.request(leave, self.options.timeout, route.channel)
+        finally:
+            if route is not None and route.link.routes.get(route.channel) is self:
+                del route.link.routes[route.channel]
+            self.close(_LEFT)
+
+    async def renew(self, token: str) -> None:
+        """Present a new token; see ``Channel.renew``."""
+        self._check_open()
+        route = self.route
+        if route is None:
+            raise NotConnected
+        renew = controls.Renew(channel=route.channel, token=token)
+        await route.link.request(renew, self.options.timeout, route.channel)
+        self.credentials.replace(token)
+
+    def told(self, control: controls.Control) -> None:
+        """Take a control about this channel that has no part of its own above."""
+        if isinstance(control, controls.MemberJoined):
+            if self.route is not None and control.member == self.route.member:
+                raise RemoteProtocolError("this side's own number was given to another member")
+            self.reception.member_joined(control.member, control.user, control.hello)
+        elif isinstance(control, controls.MemberLeft):
+            self.reception.member_left(control.member, control.reason)
+        elif isinstance(control, controls.Renewed):
+            now = self._loop.time()
+            self.grant = Grant(control.grant, control.expires_in, now)
+            self.reception.tell(Renewed(control.expires_in, self.grant.left(now)))
+        elif isinstance(control, controls.TokenExpiring):
+            if not self._owner.expiring(self):
+                self.reception.tell(TokenExpiring(control.seconds))
+        elif isinstance(control, controls.Dropped):
+            counts: Counter[str] = Counter()
+            for kind, number in control.counts.items():
+                counts[plain_name(kind)] += number
+            self.reception.stats.dropped_by_server.update(counts)
+            self.reception.tell(Dropped(dict(counts), "server"))
+
+    def refused(self, error: controls.Error) -> None:
+        """The server refused frames of ours."""
+        code, count = refused_with(error), error.count or 1
+        self.reception.stats.frames_refused += count
+        self.reception.tell(Refused(code.number, code.name, code.message, count))
+
+    def _interrupt(self, code: Code, will_retry: bool) -> None:
+        self.reception.stats.disconnects += 1
+        self.reception.tell(Disconnected(code.number, code.name, will_retry, code.message))

@@ -1,0 +1,145 @@
+"""Who is in the channel, and what changed during a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
+
+from sealcast.protocol.controls import MemberInfo
+from sealcast.protocol.errors import InvalidName, RemoteProtocolError
+from sealcast.protocol.names import user_id
+
+from .errors import SealError
+
+__all__ = ["Change", "Member", "Roster"]
+
+_MEMBERS_MAX: Final = 65536
+"""As many as ``joined`` can list; a server that announces more is broken or hostile."""
+
+
+class _Crypto(Protocol):
+    def add_member(self, member: int, user: str, hello: bytes | None) -> None: ...
+    def remove_member(self, member: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody else in the channel.
+
+    ``verified`` says whether their hello was accepted, so that their frames can be opened. It is False
+    for a member without a hello, and for everybody in a channel joined with ``Key.none()``.
+    """
+
+    number: int
+    user: str
+    verified: bool
+
+
+class Change(NamedTuple):
+    """What is different after a gap."""
+
+    left: list[Member]
+    joined: list[Member]
+
+
+class Roster(Mapping[int, Member]):
+    """The other members, by number; keeps the encryption's list in step with its own.
+
+    Args:
+        crypto: is told who comes and goes.
+        sealed: whether frames are sealed at all.
+
+    """
+
+    __slots__ = ("_crypto", "_hellos", "_members", "_sealed", "refused")
+
+    def __init__(self, crypto: _Crypto, *, sealed: bool) -> None:
+        self._crypto = crypto
+        self._sealed = sealed
+        self._members: dict[int, Member] = {}
+        self._hellos: dict[int, bytes | None] = {}
+        self.refused: list[tuple[Member, SealError]] = []
+        """Members whose hello was refused, and why, until the caller takes them out."""
+
+    @property
+    def view(self) -> Mapping[int, Member]:
+        """The members, to look at."""
+        return MappingProxyType(self._members)
+
+    def __getitem__(self, number: int) -> Member:
+        return self._members[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        return f"<Roster of {len(self)} members>"
+
+    def add(self, number: int, user: str, hello: bytes | None) -> Member:
+        """Take a member in.
+
+        Raises:
+            RemoteProtocolError: the number is taken, the user's name is none, or there are more members
+                than can be.
+
+        """
+        if number in self._members:
+            raise RemoteProtocolError("a member number was given twice")
+        if len(self._members) >= _MEMBERS_MAX:
+            raise RemoteProtocolError("more members than a channel can have")
+        try:
+            user_id(user)
+        except InvalidName:
+            raise RemoteProtocolError("a member whose name no user can have") from None
+        verified, cause = False, None
+        try:
+            self._crypto.add_member(number, user, hello)
+            verified = self._sealed and hello is not None
+        except SealError as error:
+            cause = error
+        member = self._members[number] = Member(number, user, verified)
+        self._hellos[number] = hello
+        if cause is not None:
+            self.refused.append((member, cause))
+        return member
+
+    def remove(self, number: int) -> Member | None:
+        """Let a member go; None when there is none of this number."""
+        member = self._members.pop(number, None)
+        if member is not None:
+            del self._hellos[number]
+            self._crypto.remove_member(number)
+        return member
+
+    def replace(self, infos: Iterable[MemberInfo]) -> Change:
+        """Let the channel be exactly *infos*.
+
+        A member is the same as before when number, user and hello are: nothing is done to it then.
+
+        Raises:
+            RemoteProtocolError: as for ``add``.
+
+        """
+        new: dict[int, MemberInfo] = {}
+        for info in infos:
+            if info.member in new:
+                raise RemoteProtocolError("a member number was given twice")
+            new[info.member] = info
+        gone = [
+            number
+            for number, member in self._members.items()
+            if number not in new
+            or (new[number].user, new[number].hello) != (member.user, self._hellos[number])
+        ]
+        left = [member for number in gone if (member := self.remove(number)) is not None]
+        joined = [
+            self.add(number, info.user, info.hello)
+            for number, info in new.items()
+            if number not in self._members
+        ]
+        return Change(left, joined)
