@@ -87,6 +87,10 @@ class Transport(Protocol):
         """Send a WebSocket ping."""
         ...
 
+    def admitted(self) -> None:
+        """Accept messages as large as the app allows: the peer is a member, and has more than controls."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the connection is cut when the peer does not finish it in time."""
         ...

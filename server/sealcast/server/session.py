@@ -141,7 +141,7 @@ class Session:
         member.channel.collect(member, data[12] & 15, data)
 
     def _message(self, member: Member, data: bytes) -> None:
-        ref = int.from_bytes(data[12:16], "big")
+        ref = _ref(data)
         if len(data) - 16 > self._app.config.limits.message:
             refusal: str | None = "too_big"
         elif len(data) < 20 or data[1:4] != b"\0\0\0" or data[16] & 15 != _MESSAGE_KIND or ref == 0:
@@ -149,7 +149,7 @@ class Session:
         else:
             refusal = member.check(data, 16)
         if refusal is not None:
-            self._refuse_request(reply(refusal), ref, member.channel.number)
+            self._refuse_data(refusal, ref, member.channel.number)
             return
         metrics = self._hub.metrics
         metrics.messages_in += 1
@@ -229,6 +229,7 @@ class Session:
         if self._delivery.slow:
             channel.slow(member)
         self._hub.metrics.joins_total += 1
+        self._transport.admitted()
         self.tell(member.joined(wall, {"encryption": self._app.config.policy.encryption}), ref)
         self._hub.wheel.sooner(self, self._next_time())
 
@@ -309,13 +310,13 @@ class Session:
 
     def lost(self, code: int | None) -> None:
         """The connection is gone: forget everything about it."""
-        reason = "left" if code in (1000, 1001) else "connection_lost"
-        self._drop_memberships(self.closing.name if self.closing else reason)
+        cause = self.closing or end("left" if code in (1000, 1001) else "connection_lost")
+        self.closing = cause
+        self._drop_memberships(cause.name)
         self._machine.close()
         self._hub.wheel.schedule(self, None)
         self._app.connections -= 1
         self._count_drops()
-        cause = self.closing or end(reason)
         self._hub.metrics.ended[cause.name] += 1
         self._log.ended(cause, code, self._hub.clock.monotonic())
 
@@ -336,11 +337,15 @@ class Session:
             self.tell(Error.of(code, channel=channel, retry_after=retry_after), ref)
 
     def _refuse_unrouted(self, data: bytes) -> None:
-        ref = int.from_bytes(data[12:16], "big") if data[0] == _MESSAGE else 0
+        ref = _ref(data) if data[0] == _MESSAGE else 0
+        self._refuse_data("not_joined" if len(data) >= 16 else "bad_frame", ref, 0)
+
+    def _refuse_data(self, name: str, ref: int, channel: int) -> None:
+        """Refuse a message under its ref; a frame, or a message without a ref, can only be counted."""
         if ref:
-            self._refuse_request(reply("not_joined"), ref)
+            self._refuse_request(reply(name), ref, channel or None)
         else:
-            self._refuse_frame("not_joined" if len(data) >= 16 else "bad_frame", 0)
+            self._refuse_frame(name, channel)
 
     def _refuse_frame(self, name: str, channel: int) -> None:
         self._hub.metrics.refused[name] += 1
@@ -441,3 +446,8 @@ class Session:
             self._hub.metrics.dropped.update(named)
             drops.append((channel, named))
         return drops
+
+
+def _ref(data: bytes) -> int:
+    """Return the ref of a message; 0, which is none, when it is cut short."""
+    return int.from_bytes(data[12:16], "big") if len(data) >= 16 else 0

@@ -26,14 +26,14 @@ class MemoryBroker:
     """Places a message the moment it is published and delivers the whole turn at once.
 
     Args:
-        remembered: how many channels without members keep their position; the oldest is forgotten
-            first, and starts a new epoch if it comes back.
+        remembered: how many channels of one app keep their position without members; the oldest is
+            forgotten first, and starts a new epoch if it comes back.
 
     """
 
     def __init__(self, remembered: int = 10_000) -> None:
         self._streams: dict[ChannelKey, _Stream] = {}
-        self._idle: OrderedDict[ChannelKey, _Stream] = OrderedDict()
+        self._idle: dict[str, OrderedDict[str, _Stream]] = {}
         self._remembered = remembered
 
     def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
@@ -47,7 +47,7 @@ class MemoryBroker:
 
     def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
         """Start delivering a channel's turns to *sink*; return its position now."""
-        stream = self._idle.pop(key, None) or _Stream()
+        stream = self._idle_of(key).pop(key.channel, None) or _Stream()
         stream.sink = sink
         self._streams[key] = stream
         return Position(stream.epoch, stream.offset)
@@ -58,9 +58,14 @@ class MemoryBroker:
         stream.sink = None
         if stream.offset == 0:
             return  # nothing was placed: there is nothing to continue
-        self._idle[key] = stream
-        if len(self._idle) > self._remembered:
-            self._idle.popitem(last=False)
+        idle = self._idle_of(key)
+        idle[key.channel] = stream
+        if len(idle) > self._remembered:
+            idle.popitem(last=False)
+
+    def _idle_of(self, key: ChannelKey) -> OrderedDict[str, _Stream]:
+        # One for each app: what one does must not make another's positions be forgotten.
+        return self._idle.setdefault(key.app_id, OrderedDict())
 
     @staticmethod
     def _deliver(stream: _Stream, turn: Sequence[Entry]) -> None:

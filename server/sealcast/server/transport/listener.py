@@ -19,6 +19,8 @@ __all__ = ["Listener", "Tenants"]
 
 _PREFIX: Final = "/v1/"
 _NOT_FOUND: Final = (HTTPStatus.NOT_FOUND, "no such app here; connect to /v1/{app_id}\n")
+_FORBIDDEN: Final = (HTTPStatus.FORBIDDEN, "this origin is not allowed here\n")
+_FULL: Final = (HTTPStatus.SERVICE_UNAVAILABLE, "no room now; come back later\n")
 # A control is at most 16 KiB; envelope and ref come before the descriptor.
 _CONTROL_MAX: Final = 16 * 1024
 _ENVELOPE_MAX: Final = 16
@@ -119,12 +121,12 @@ class Listener(Door):
         app_id = request.path.removeprefix(_PREFIX)
         app = self._tenants.find(app_id) if request.path.startswith(_PREFIX) else None
         if app is None:
-            return self._refused("unknown_app", _NOT_FOUND)
+            return self._refused(connection, "unknown_app", _NOT_FOUND)
         origins = request.headers.get_all("Origin")
         if any(origin not in app.policy.origins for origin in origins) and "*" not in app.policy.origins:
-            return self._refused("origin", (HTTPStatus.FORBIDDEN, "this origin is not allowed here\n"))
+            return self._refused(connection, "origin", _FORBIDDEN)
         if self._tenants.full(app_id) or len(self.connections) > self._config.connections:
-            return self._refused("full", (HTTPStatus.SERVICE_UNAVAILABLE, "no room now; come back later\n"))
+            return self._refused(connection, "full", _FULL)
         return max(app.limits.frame, app.limits.message, _CONTROL_MAX) + _ENVELOPE_MAX
 
     def accept(self, connection: Connection, request: Request) -> Receiver:
@@ -142,6 +144,9 @@ class Listener(Door):
         if not self.connections:
             self._empty.set()
 
-    def _refused(self, reason: str, answer: tuple[HTTPStatus, str]) -> tuple[HTTPStatus, str]:
+    def _refused(
+        self, connection: Connection, reason: str, answer: tuple[HTTPStatus, str]
+    ) -> tuple[HTTPStatus, str]:
+        self._opening.pop(connection, None)
         self._metrics.handshakes_refused[reason] += 1
         return answer

@@ -19,6 +19,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from sealcast.protocol.codes import end
+from sealcast.protocol.controls import CLIENT_CONTROL_MAX
 from sealcast.protocol.names import SUBPROTOCOL
 
 from ..clock import Clock, TimingWheel
@@ -26,15 +28,28 @@ from ..interfaces import Receiver
 
 __all__ = ["Connection", "Door"]
 
+_HEAD_MAX: Final = 16 * 1024
+"""Bytes of a handshake request. The library takes 128 header lines of 8 KiB each, from anybody."""
+_UNADMITTED_MAX: Final = CLIENT_CONTROL_MAX
+"""The largest message of a peer that is not a member of anything: it has only controls to send."""
 _HIGH_WATER: Final = 64 * 1024
 _NOTSENT_LOWAT: Final = 128 * 1024
 _BINARY, _TEXT, _CONT, _CLOSE = Opcode.BINARY, Opcode.TEXT, Opcode.CONT, Opcode.CLOSE
+
+_HEAD_TOO_LARGE: Final = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    f"a handshake has at most {_HEAD_MAX} bytes\n",
+)
 
 # The library logs tracebacks and peers' bytes; this process writes its own lines.
 _SILENT = logging.getLogger("sealcast.websockets")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 _SILENT.setLevel(logging.CRITICAL + 1)
+
+
+def _discard(data: bytes) -> None:
+    """Write to nowhere."""
 
 
 class Door:
@@ -64,17 +79,42 @@ class Door:
         raise AssertionError
 
 
+_FAILURES: Final = {1002: "protocol_error", 1007: "protocol_error", 1009: "too_big", 1011: "internal_error"}
+"""The library's close codes, and the names of the end codes that stand for the same causes."""
+
+
 class _ServerProtocol(ServerProtocol):
-    """Closes with our codes where the library would use its own."""
+    """Closes with our codes where the library would use its own, and does not answer every ping."""
+
+    failure = ""
+    """The name of the end code for which the library gave the connection up."""
+    pong: Frame | None = None
+    """The answer to the newest ping, which is the only one that has to be answered (RFC 6455 §5.5.3).
+
+    Answering all of them would let a peer fill the transport's buffer that never reads from it.
+    """
 
     def fail(self, code: int, reason: str = "") -> None:
         """Fail the connection (RFC 6455 §7.1.7) with the end code that stands for the cause."""
-        if code == 1009:
-            super().fail(4503, "too_big")
-        elif code in (1002, 1007):
-            super().fail(4501, "protocol_error")
-        else:
+        name = _FAILURES.get(code)
+        if name is None:
             super().fail(code, reason)
+        else:
+            self.failure = name
+            super().fail(end(name).number, name)
+
+    def send_frame(self, frame: Frame) -> None:
+        """Keep a pong back until ``answer_ping``; send everything else."""
+        if frame.opcode is Opcode.PONG:
+            self.pong = frame
+        else:
+            super().send_frame(frame)
+
+    def answer_ping(self) -> None:
+        """Send the pong that is due, unless the connection has been closed since."""
+        frame, self.pong = self.pong, None
+        if frame is not None and self.state is State.OPEN:
+            super().send_frame(frame)
 
 
 class Connection(asyncio.Protocol):
@@ -83,6 +123,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_close_code",
         "_door",
+        "_head",
+        "_largest",
         "_message",
         "_protocol",
         "_receiver",
@@ -96,6 +138,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, door: Door) -> None:
         self._door = door
         self._receiver: Receiver | None = None
+        self._head: bytearray | None = bytearray()
+        """What has come of the handshake's request; None when it has been judged."""
+        self._largest = 0
+        """The largest message that a member may send."""
         self._message: bytearray | None = None
         self._close_code: int | None = None
         self.backed_up = False
@@ -131,16 +177,19 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the library and pass on what it made of it."""
+        receiver = self._receiver
+        if receiver is None:
+            data = self._shake_hands(data)
+            receiver = self._receiver
+            if receiver is None or not data:
+                return
         protocol = self._protocol
         protocol.receive_data(data)
-        receiver = self._receiver
-        if receiver is not None:
-            receiver.heard()
-        for event in protocol.events_received():
-            if isinstance(event, Frame):
-                self._frame(event)
-            else:
-                self._request(event)
+        receiver.heard()
+        for frame in cast(list[Frame], protocol.events_received()):
+            self._frame(frame, receiver)
+        if protocol.failure:
+            receiver.refuse(protocol.failure)
         self._flush()
 
     def eof_received(self) -> None:
@@ -150,6 +199,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the core, once."""
+        self._write = _discard  # the end of a turn may still have something for this connection
         self._door.wheel.schedule(self, None)
         self._door.closed(self)
         if self._receiver is not None:
@@ -166,6 +216,7 @@ class Connection(asyncio.Protocol):
         self.backed_up = False
         if self._receiver is not None:
             self._receiver.resume()
+        self._flush()
 
     # --- the wheel's side ---
 
@@ -194,39 +245,63 @@ class Connection(asyncio.Protocol):
             self._flush()
         self._linger()
 
+    def admitted(self) -> None:
+        """Accept messages as large as a member's from now on."""
+        self._protocol.max_message_size = self._largest
+
     def abort(self) -> None:
         """Cut the connection now."""
         self._transport.abort()
 
     # --- inside ---
 
-    def _request(self, request: Request | Response) -> None:
-        assert isinstance(request, Request)
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Collect the request, judge it when it is complete, and return what came after it.
+
+        A client has to wait for the answer. The library would read on, as frames, before we have said
+        whether there are to be any.
+        """
+        head = self._head
+        if head is None:
+            return b""
+        start = max(len(head) - 3, 0)
+        head += data
+        size = head.find(b"\r\n\r\n", start) + 4
+        if size > _HEAD_MAX or (size < 4 and len(head) > _HEAD_MAX):
+            self._head = None
+            self._respond(self._protocol.reject(*_HEAD_TOO_LARGE))
+        elif size >= 4:
+            self._head = None
+            self._protocol.receive_data(bytes(head[:size]))
+            for request in cast(list[Request], self._protocol.events_received()):
+                self._request(request)
+            self._flush()
+            return bytes(head[size:])
+        elif not head[:1].isalpha():
+            self._transport.abort()  # not HTTP, perhaps TLS: nothing that we could answer would be understood
+        return b""
+
+    def _request(self, request: Request) -> None:
         protocol = self._protocol
         verdict = self._door.judge(self, request)
         if isinstance(verdict, int):
-            protocol.max_message_size = verdict
+            self._largest = verdict
+            protocol.max_message_size = min(verdict, _UNADMITTED_MAX)
             response = protocol.accept(request)
-            if response.status_code == 101 and protocol.subprotocol is None:
-                response = protocol.reject(
-                    HTTPStatus.BAD_REQUEST, f"offer the WebSocket subprotocol {SUBPROTOCOL}\n"
-                )
         else:
             response = protocol.reject(*verdict)
             if verdict[0] is HTTPStatus.SERVICE_UNAVAILABLE:
                 response.headers["Retry-After"] = "5"
-        protocol.send_response(response)
-        self._flush()
+        self._respond(response)
         if protocol.state is State.OPEN:
             self._door.wheel.schedule(self, None)
             self._receiver = self._door.accept(self, request)
-            # The library's parser holds on to the request for the connection's life: 2 KiB that nobody reads.
-            request.headers.clear()
 
-    def _frame(self, frame: Frame) -> None:
-        receiver = self._receiver
-        if receiver is None:
-            return
+    def _respond(self, response: Response) -> None:
+        self._protocol.send_response(response)
+        self._flush()
+
+    def _frame(self, frame: Frame, receiver: Receiver) -> None:
         opcode = frame.opcode
         if opcode is _BINARY and frame.fin:
             receiver.receive(cast(bytes, frame.data))
@@ -250,14 +325,17 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Write what the library has to say; it says b"" for the end of the stream."""
-        for data in self._protocol.data_to_send():
+        protocol = self._protocol
+        if protocol.pong is not None and not self.backed_up:
+            protocol.answer_ping()
+        for data in protocol.data_to_send():
             if data:
                 self._write(data)
             else:
                 self._linger()
                 # Closes when the buffer has gone out; the wheel cuts a peer that does not read.
                 self._transport.close()
-        if self._protocol.close_expected() and self.due is None:
+        if protocol.close_expected() and self.due is None:
             self._linger()
 
     def _linger(self) -> None:
