@@ -11,20 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealcast.cli.demo import wav
 from sealcast.cli.demo.checks import Evidence, Sweeps, digest_of, judge, sweep
 from sealcast.cli.demo.ledger import Ledger
 from sealcast.cli.demo.payload import pack_sound, write_line
-from sealcast.cli.demo.reopened import reopen
+from sealcast.cli.demo.reopened import Secrets, reopen
 from sealcast.cli.demo.seen import Witness
 from sealcast.cli.demo.tap import Recording
 from sealcast.cli.demo.wire import WireFrame
 from sealcast.client import Key
+from sealcast.client.e2ee.context import Sender, base_key, bind16, context_id, epoch_key
+from sealcast.client.e2ee.hello import read_hello
+from sealcast.client.e2ee.suites import suite_by_id
 from sealcast.protocol import envelope
 from sealcast.protocol.controls import Join, Joined, encode
-from sealcast.protocol.descriptor import Descriptor
+from sealcast.protocol.descriptor import PADDED, SIGNED, Descriptor
 from sealcast.protocol.names import Kind
+from sealcast.protocol.sframe import encode_header
 
 CLIP = Path(wav.__file__).with_name("clip.wav")
 APP, CHANNEL, SECRET = "0123456789abcdef0123456789abcdef", "standup", bytes(range(32))
@@ -59,6 +64,9 @@ class Talk:
                 policy={},
             )
             self._pass(number, False, encode(joined, 1))
+        if secret is not None:
+            for place in range(len(USERS)):
+                self._sign_of_life(place)
         with wav.WaveFile(CLIP) as file:
             for index, pcm in enumerate(itertools.islice(file.frames(), frames)):
                 self._play(index, pcm)
@@ -77,6 +85,15 @@ class Talk:
         else:
             recording.down += payload
         self.witness.frame(number, upward, WireFrame(2, True, upward, payload))
+
+    def _sign_of_life(self, place: int) -> None:
+        """Send what members send each other unasked, and no application sees."""
+        sealed = self.cryptos[USERS[place]].seal(Descriptor(Kind.CONTROL), b"here I am")
+        frame = envelope.frame(7, place + 1, sealed)
+        self._pass(place, True, frame)
+        for other in range(len(USERS)):
+            if other != place:
+                self._pass(other, False, frame)
 
     def _play(self, index: int, pcm: bytes) -> None:
         crypto = self.cryptos["alice"]
@@ -126,10 +143,10 @@ def evidence(
     tamper(talk)
     tamper_control(control)
     counts = {
-        "frames_in": FRAMES + 4,
+        "frames_in": FRAMES + 4 + 3,
         "messages_in": 2 * LINES * 3,
         "clear_frames": 4 + LINES * 3,
-        "deliveries": 2 * (FRAMES + 4) + 2 * 2 * LINES * 3,
+        "deliveries": 2 * (FRAMES + 4 + 3) + 2 * 2 * LINES * 3,
         "dropped": {},
         "refused": {},
     }
@@ -145,7 +162,7 @@ def evidence(
         "connections": 3,
         "cut": False,
         "reopened": reopen(
-            talk.recordings, talk.witness, (APP, CHANNEL, opened_with), frozenset(USERS), "alice"
+            talk.recordings, talk.witness, Secrets(APP, CHANNEL, opened_with), frozenset(USERS), "alice"
         ),
         "sweeps": Sweeps(
             sealed=sweep(talk.texts(), talk.ledger, CLIP, SECRETS),
@@ -406,3 +423,25 @@ def test_the_digest_of_a_file_is_that_of_its_samples(tmp_path: Path) -> None:
     assert digest_of(path) == hashlib.sha256(pcm).hexdigest()
     frames = (pcm * 10)[: 2 * (2 * 11_025 // 50)]
     assert digest_of(path, 2) == hashlib.sha256(frames).hexdigest()
+
+
+def test_padded_and_signed_frames_open_to_what_stands_inside() -> None:
+    talk = Talk(SECRET)
+    ctx = context_id(APP, CHANNEL)
+    hello = read_hello(talk.cryptos["bob"].hello or b"", ctx)
+    suite = suite_by_id(hello.suite)
+    sender = Sender(ctx, suite, "bob", hello.session)
+    key, salt = suite.schedule(base_key(epoch_key(suite, ctx, SECRET), sender, 0), 1 << 8)
+    descriptor = Descriptor(Kind.MESSAGE, PADDED | SIGNED, stream=1)
+    header = encode_header(1 << 8, 99)
+    nonce = (int.from_bytes(salt, "big") ^ 99).to_bytes(12, "big")
+    plain = b"s" * 64 + b"a line" + b"\x80" + bytes(9)
+    body = AESGCM(key).encrypt(nonce, plain, header + bind16(sender, 0) + descriptor.wire)
+    talk.recordings[1].up.append(envelope.message(7, 2, 9, descriptor.wire + header + body))
+    opened = reopen(talk.recordings, talk.witness, Secrets(APP, CHANNEL, SECRET), frozenset(USERS), "alice")
+    assert opened.failures == 0
+    assert opened.lines["a line"] == 1
+
+
+def test_the_secrets_of_a_recording_do_not_show_themselves() -> None:
+    assert "\\x01" not in repr(Secrets(APP, CHANNEL, SECRET))

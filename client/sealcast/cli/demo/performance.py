@@ -182,7 +182,7 @@ def _summary(conductor: Conductor, checks: list[Check]) -> dict[str, Any]:
         "sha256": ledger.speaker.sha256,
         "frames": {
             "sent": ledger.frames_sent,
-            "delivered": sum(party.frames_down for party in parties),
+            "delivered": sum(party.sound_down for party in parties),
             "opened": ledger.frames_heard,
         },
         "messages": {

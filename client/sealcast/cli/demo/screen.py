@@ -193,7 +193,7 @@ def _members(talk: Conversation) -> Table:
         table.add_row(
             member.user,
             _count(member.sent),
-            _count(party.frames_down if party else 0),
+            _count(party.sound_down if party else 0),
             _count(member.heard + member.guest_frames),
             _count(len(member.lines_sent)),
             _count(party.messages_down if party else 0),
@@ -222,7 +222,7 @@ def plain_lines(conductor: Conductor) -> str:
     newest = ledger.latencies(_NEWEST)
     lines = [
         f"{time.monotonic() - talk.began:6.1f} s  {len(ledger.members)} members"
-        f"  frames {ledger.frames_sent} sent {sum(p.frames_down for p in parties)} delivered"
+        f"  frames {ledger.frames_sent} sent {sum(p.sound_down for p in parties)} delivered"
         f" {ledger.frames_heard} opened"
         f"  messages {ledger.lines_sent} sent {sum(p.messages_down for p in parties)} delivered"
         f" {ledger.lines_read} opened"

@@ -93,6 +93,7 @@ class Party:
     clear_up: int = 0
     """Frames and messages in clear text."""
     frames_down: int = 0
+    sound_down: int = 0
     messages_down: int = 0
     unreadable: int = 0
     """WebSocket messages that the protocol does not explain."""
@@ -169,6 +170,7 @@ class Witness:
         party.received.setdefault(head.member, Tally()).add(data)
         if head.type == envelope.FRAME:
             party.frames_down += 1
+            party.sound_down += read_sealed(data).descriptor.kind is Kind.AUDIO
         else:
             party.messages_down += 1
             _keep(self.lines, head.number, data)

@@ -7,7 +7,7 @@ from pathlib import Path
 from . import wav
 from .checks import Check, Evidence, Sweeps, digest_of, judge, sweep
 from .conductor import CHANNEL, Conductor, Conversation
-from .reopened import Reopened, reopen
+from .reopened import Reopened, Secrets, reopen
 from .tap import Recording
 
 __all__ = ["collect", "conclude"]
@@ -79,4 +79,5 @@ def _reopen(talk: Conversation, recordings: list[Recording]) -> Reopened:
     venue = talk.venue
     assert venue.secret is not None, "this conversation is sealed"
     users = frozenset(talk.plan.members)
-    return reopen(recordings, talk.witness, (venue.app_id, CHANNEL, venue.secret), users, talk.plan.speaker)
+    secrets = Secrets(venue.app_id, CHANNEL, venue.secret)
+    return reopen(recordings, talk.witness, secrets, users, talk.plan.speaker)
