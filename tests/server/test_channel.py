@@ -319,6 +319,55 @@ def test_many_that_leave_at_once_cost_one_write_for_each_that_stays(house: House
     assert sum(len(outlet.writes) for _, outlet in members) <= 100
 
 
+def test_many_that_join_at_once_cost_one_write_for_each_that_is_there(house: House) -> None:
+    (ann, to_ann), (_, to_bob) = quiet(house, "ann", "bob")
+    newcomers = [house.add(f"user{number}") for number in range(100)]
+    house.turn()
+    for outlet in (to_ann, to_bob):
+        assert len(outlet.writes) == 1
+        assert len(outlet.messages()) == 100
+    house.channel.collect(ann, Kind.AUDIO, data := frame(ann, 0))
+    house.turn()
+    for number, (_, outlet) in enumerate(newcomers):
+        assert len(outlet.messages()) == 100 - number, "who joined later, and the frame"
+        assert outlet.messages()[-1] == data
+        told = [controls.decode(notice, Side.SERVER)[0] for notice in outlet.messages()[:-1]]
+        assert [control.user for control in told] == [f"user{n}" for n in range(number + 1, 100)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("backed_up", [False, True])
+def test_a_newcomer_hears_of_nobody_that_came_or_went_in_its_turn_before_it(
+    house: House, backed_up: bool
+) -> None:
+    (_, _), (bob, _) = quiet(house, "ann", "bob")
+    house.add("early")
+    house.channel.remove(bob, "left")
+    member, outlet = house.add("newcomer")
+    if backed_up:
+        house.channel.slow(member)
+    late, _ = house.add("late")
+    house.channel.remove(late, "left")
+    house.turn()
+    heard = [unframe(wire)[0] for _, wire, _ in outlet.queued] if backed_up else outlet.messages()
+    told = [controls.decode(data, Side.SERVER)[0] for data in heard]
+    assert told == [
+        MemberJoined(channel=7, member=late.number, user="late"),
+        MemberLeft(channel=7, member=late.number, reason="left"),
+    ]
+    assert all(kind == NOTICE for kind, _, _ in outlet.queued)
+    assert [other.user for other in member.joined(NOW, {}).members] == ["ann", "early"]
+
+
+def test_very_many_notices_go_out_in_portions(house: House) -> None:
+    ((_, to_ann),) = quiet(house, "ann")
+    for number in range(300):
+        house.channel.add(f"user{number}", bytes(2048), ALL, FakeOutlet(), NOW)
+    house.turn()
+    assert len(to_ann.messages()) == 300
+    assert 2 <= len(to_ann.writes) <= 5
+    assert max(map(len, to_ann.writes)) <= 300 * 1024
+
+
 def test_a_closed_channel_lets_its_broker_go(house: House) -> None:
     ann, _ = house.add("ann")
     house.channel.remove(ann, "left")
@@ -351,7 +400,7 @@ def test_a_slow_member_is_queued_for_without_its_own(house: House) -> None:
     house.channel.slow(bob)
     house.channel.collect(bob, Kind.AUDIO, frame(bob, 0))
     house.channel.collect(ann, Kind.MESSAGE, message(ann, 0, 3), 3)
-    house.channel.notify(MemberLeft(channel=7, member=99, reason="left"), about=ann)
+    house.channel.notify(MemberLeft(channel=7, member=99, reason="left"), ann)
     house.turn()
     assert [kind for kind, _, _ in to_bob.queued] == [Kind.MESSAGE, NOTICE]
     assert [unframe(wire)[0][0] for _, wire, _ in to_bob.queued] == [envelope.DELIVERED, envelope.CONTROL]
@@ -385,4 +434,5 @@ def test_a_member_that_left_does_not_come_back_by_getting_fast(house: House) -> 
     house.channel.fast(bob)
     house.channel.collect(ann, Kind.AUDIO, frame(ann, 0))
     house.turn()
-    assert to_bob.writes == to_bob.queued == []
+    assert to_bob.writes == []
+    assert to_bob.queued == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from sealcast.protocol.names import Kind
@@ -28,6 +26,9 @@ class FakeTransport:
         self.backed_up = self.room <= 0
 
     def ping(self) -> None:
+        raise AssertionError
+
+    def admitted(self) -> None:
         raise AssertionError
 
     def close(self, code: int, reason: str) -> None:
@@ -108,7 +109,7 @@ def test_what_is_too_old_is_counted_and_told_once(delivery: Delivery, transport:
     delivery.queue(AUDIO, b"new", 7, 1.0)
     assert delivery.resume(1.0)
     assert b"".join(transport.written) == b"keptnew"
-    assert delivery.take_drops() == {7: Counter({AUDIO: 1})}
+    assert delivery.take_drops() == {7: {"audio": 1}}
     assert delivery.take_drops() == {}
 
 
@@ -119,7 +120,7 @@ def test_drops_are_remembered_from_one_backlog_to_the_next(
         delivery.pause()
         delivery.queue(AUDIO, b"old", 7, now)
         assert delivery.resume(now + 1)
-    assert delivery.take_drops() == {7: Counter({AUDIO: 2})}
+    assert delivery.take_drops() == {7: {"audio": 2}}
 
 
 def test_a_left_channel_is_forgotten(delivery: Delivery, transport: FakeTransport) -> None:

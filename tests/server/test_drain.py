@@ -12,7 +12,7 @@ from sealcast.server.config import Config, ServerConfig
 from sealcast.server.relay import Relay, main_loop
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from .conftest import Lab
 
 
 async def test_everybody_is_told_when_to_come_back_and_closed(lab: Lab) -> None:

@@ -11,9 +11,9 @@ from sealcast.protocol import controls
 from sealcast.protocol.controls import Ping, Pong, Welcome
 
 if TYPE_CHECKING:
-    from conftest import Lab
-
     from sealcast.server.relay import Relay
+
+    from .conftest import Lab
 
 pytestmark = pytest.mark.timeout(30)
 

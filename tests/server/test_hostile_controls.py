@@ -15,7 +15,7 @@ from sealcast.protocol import controls
 from sealcast.protocol.controls import Error, Join, Joined, MemberLeft, Ping, Pong
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from .conftest import Lab
 
 pytestmark = pytest.mark.timeout(30)
 

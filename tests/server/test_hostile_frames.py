@@ -14,9 +14,10 @@ from sealcast.protocol.controls import Error, Leave, MemberLeft
 from sealcast.protocol.names import Kind
 
 if TYPE_CHECKING:
-    from conftest import Client, Lab, Room
-
     from sealcast.server.relay import Relay
+
+    from .conftest import Lab
+    from .raw import Client, Room
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -13,7 +13,7 @@ from sealcast.protocol import controls
 from sealcast.protocol.controls import MemberLeft, Ping, Pong
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from .conftest import Lab
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -130,7 +130,8 @@ async def test_only_the_newest_of_many_pings_is_answered(lab: Lab) -> None:
         await wire.join("standup", "eve")
         await wire.send(b"".join(lab.ws_frame(9, b"%05d" % number) for number in range(10_000)))
         await wire.binary(controls.encode(Ping(), 5))
-        pongs, answered = [], False
+        pongs: list[bytes] = []
+        answered = False
         while not answered or pongs[-1] != b"09999":
             opcode, payload = await wire.received()
             if opcode == 10:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from sealcast.protocol.controls import MemberLeft
 from sealcast.protocol.names import Kind
 
+from .raw import Told
+
 if TYPE_CHECKING:
-    from conftest import Client, Lab, Room
+    from .conftest import Lab
+    from .raw import Client, Room
 
 CHANNELS = ("standup", "lunch")
 USERS = ("ann", "bob", "eve")
@@ -83,7 +87,7 @@ async def test_presence_is_told_inside_the_channel_only(lab: Lab) -> None:
     for name, items in told.items():
         assert len(items) == (1 if name[:2] == (lab.APP, "standup") else 0)
     (left,) = told[lab.APP, "standup", "ann"]
-    assert left.control.member == room.member
+    assert left == Told(MemberLeft(channel=room.number, member=room.member, reason="left"), 0)
 
 
 async def test_one_connection_in_two_channels_keeps_them_apart(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from sealcast.protocol.names import Privilege
 from sealcast.protocol.tokens import AccessToken
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from .conftest import Lab
 
 JOIN = Privilege.JOIN
 
@@ -101,7 +101,8 @@ BAD_IN_CHANNELS = ("a/b", 'a"b', "a'b", "a\\b", "a`b")
 async def test_a_name_with_a_forbidden_character_is_refused(lab: Lab, part: str, name: str) -> None:
     relay = await lab.serve(lab.app(policy={"allow_app_id_only": True}))
     ann = await lab.connect(relay)
-    error = await ann.refused(Join(**{"channel": "standup", "user": "ann", part: name}))
+    names = {"channel": "standup", "user": "ann", part: name}
+    error = await ann.refused(Join(channel=names["channel"], user=names["user"]))
     assert error.name == "invalid_name"
     assert relay.hub.app(lab.APP).channels == {}  # type: ignore[union-attr]
 
@@ -115,7 +116,7 @@ async def test_names_may_be_as_long_as_the_protocol_says_and_no_longer(
     names = {"channel": "standup", "user": "ann", part: "x" * most}
     await ann.join(names["channel"], names["user"])
     names[part] += "x"
-    error = await ann.refused(Join(**names, token="007"))
+    error = await ann.refused(Join(channel=names["channel"], user=names["user"], token="007"))
     assert error.name == "bad_request"
 
 

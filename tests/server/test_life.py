@@ -21,8 +21,10 @@ from sealcast.protocol.controls import (
 )
 from sealcast.protocol.names import Privilege
 
+from .raw import Told
+
 if TYPE_CHECKING:
-    from conftest import Lab
+    from .conftest import Lab
 
 
 # --- the end of a grant ---
@@ -36,7 +38,10 @@ async def test_a_member_is_warned_thirty_seconds_before_its_grant_ends_and_then_
     assert await ann.settle() == []
     lab.later(1)
     (warning,) = await ann.settle()
-    assert warning.control == TokenExpiring(channel=room.number, seconds=pytest.approx(30, abs=0.2))  # type: ignore[union-attr]
+    assert isinstance(warning, Told)
+    assert isinstance(warning.control, TokenExpiring)
+    assert warning.control.channel == room.number
+    assert warning.control.seconds == pytest.approx(30, abs=0.2)
     lab.later(29)
     assert await ann.settle() == []
     lab.later(1)

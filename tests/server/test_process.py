@@ -18,7 +18,8 @@ from sealcast.protocol.controls import Drain, Error, Join, Joined, Welcome
 from sealcast.protocol.names import Kind
 
 if TYPE_CHECKING:
-    from conftest import Client, Lab
+    from .conftest import Lab
+    from .raw import Client
 
 pytestmark = [
     pytest.mark.asyncio(loop_factories=["asyncio"]),  # the process has the relay's own loop in any case

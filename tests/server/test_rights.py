@@ -9,8 +9,11 @@ import pytest
 from sealcast.protocol.controls import Error, Left, Renew, Renewed, TokenExpiring
 from sealcast.protocol.names import PRIVILEGE_OF_KIND, Kind, Privilege
 
+from .raw import Told
+
 if TYPE_CHECKING:
-    from conftest import Client, Lab, Room
+    from .conftest import Lab
+    from .raw import Client, Room
 
 FRAMES = [kind for kind in Kind if kind is not Kind.MESSAGE]
 
@@ -26,8 +29,8 @@ async def passes(client: Client, room: Room, kind: Kind) -> str | None:
     items = await client.settle()
     client.lab.later(1)  # refused frames are reported once a second
     items += await client.settle()
-    names = [item.control.name for item in items if isinstance(getattr(item, "control", None), Error)]
-    return names[0] if names else None
+    controls = [item.control for item in items if isinstance(item, Told)]
+    return next((control.name for control in controls if isinstance(control, Error)), None)
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -156,6 +156,7 @@ def test_messages_that_overflow_end_the_connection_after_the_turn(rig: Rig) -> N
     session, transport, _ = rig.member("slow")
     ann, to_ann, joined = rig.member("ann")
     rig.turn()
+    transport.told()
     session.pause()
     for counter in range(3):
         ann.receive(message(joined, counter, 2000))

@@ -12,9 +12,10 @@ from sealcast.protocol.controls import Dropped, Left, MemberLeft, Ping
 from sealcast.protocol.names import Kind
 
 if TYPE_CHECKING:
-    from conftest import Client, Lab, Room, Wire
-
     from sealcast.server.relay import Relay
+
+    from .conftest import Lab
+    from .raw import Client, Room, Wire
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -40,7 +41,7 @@ async def crowd(
 
 async def everything(wire: Wire, until: bytes) -> list[bytes]:
     """Read binary messages up to the one with these bytes in it."""
-    messages = []
+    messages: list[bytes] = []
     while not messages or until not in messages[-1]:
         opcode, payload = await wire.received()
         if opcode == 2:

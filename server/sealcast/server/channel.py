@@ -20,13 +20,14 @@ from sealcast.protocol.controls import (
     MemberInfo,
     MemberJoined,
     MemberLeft,
+    Renewed,
     encode,
 )
 from sealcast.protocol.names import Kind
 from sealcast.protocol.sframe import HeaderError, read_header
 
 from .auth import Rights, kinds_until
-from .interfaces import NOTICE, Broker, ChannelKey, Entry
+from .interfaces import JOINING, NOTICE, Broker, ChannelKey, Entry
 from .metrics import Metrics
 
 __all__ = ["Channel", "Member", "Outlet", "frame_header"]
@@ -138,6 +139,13 @@ class Member:
             policy=policy,
         )
 
+    def renewed(self, now: float) -> Renewed:
+        """Return what the member is told of its new rights at *now* (Unix seconds)."""
+        rights = self.rights
+        return Renewed(
+            channel=self.channel.number, grant=rights.left(now), expires_in=max(rights.expires - now, 0)
+        )
+
     def check(self, data: bytes, start: int) -> str | None:
         """Check what the relay may know of a frame or message whose descriptor is at *start*.
 
@@ -201,6 +209,8 @@ class Channel:
         self._turn: list[Entry] = []
         self._size = 0
         """Bytes of frames and messages in this turn."""
+        self._notices = 0
+        """Bytes of notices in it."""
         self._fast: dict[Member, Callable[[bytes], None]] = {}
         self._slow: dict[Member, Outlet] = {}
         self._next_member = 0
@@ -216,12 +226,13 @@ class Channel:
 
     def add(self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float) -> Member:
         """Make a member and tell the others; what was sent before it joined is not for it."""
-        self.flush()
+        if self._size:  # many may join at once: a turn of notices need not be told one by one
+            self.flush()
         self._next_member += 1
         member = Member(self, self._next_member, user, hello, rights, outlet)
         member.refresh(rights, now)
         self.notify(
-            MemberJoined(channel=self.number, member=member.number, user=user, hello=hello), about=member
+            MemberJoined(channel=self.number, member=member.number, user=user, hello=hello), member, JOINING
         )
         self.members[member.number] = member
         self.by_user[user] = member
@@ -231,7 +242,7 @@ class Channel:
 
     def remove(self, member: Member, reason: str) -> None:
         """Forget a member and tell the others why; what was sent while it was there still reaches it."""
-        if self._size:  # many may leave at once: a turn of notices need not be told one by one
+        if self._size:
             self.flush()
         del self.members[member.number]
         if self.by_user.get(member.user) is member:
@@ -239,7 +250,7 @@ class Channel:
         self._roster -= _cost(member.user, member.hello)
         self._fast.pop(member, None)
         self._slow.pop(member, None)
-        self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), about=member)
+        self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), member)
 
     def close(self) -> None:
         """Let the broker go; the channel has no members any more."""
@@ -270,17 +281,21 @@ class Channel:
         if self._size > _TURN_MAX:
             self.flush()
 
-    def notify(self, control: Control, about: Member) -> None:
+    def notify(self, control: Control, about: Member, kind: int = NOTICE) -> None:
         """Tell every member but *about*, in order with what is sent."""
         if not self._turn:
             self._call_soon(self.flush)
-        self._turn.append(Entry(about, NOTICE, encode(control)))
+        data = encode(control)
+        self._turn.append(Entry(about, kind, data))
+        self._notices += len(data)
+        if self._notices > _TURN_MAX:
+            self.flush()
 
     def flush(self) -> None:
         """Give what was collected to the broker, which delivers it."""
         if self._turn:
             turn, self._turn = self._turn, []
-            self._size = 0
+            self._size = self._notices = 0
             self._broker.publish(self.key, turn)
 
     def deliver(self, turn: Sequence[Entry]) -> None:
@@ -300,7 +315,7 @@ class Channel:
             end = size + len(header) + len(data)
             own = cuts.get(entry.sender)
             if own is None:
-                cuts[entry.sender] = [(size, end)]
+                cuts[entry.sender] = [(0 if entry.kind == JOINING else size, end)]
             else:
                 own.append((size, end))
             size = end
@@ -327,10 +342,12 @@ class Channel:
 
     def _queue(self, turn: Sequence[Entry], slow: list[tuple[Member, Outlet]]) -> None:
         wires = [frame_header(len(entry.data)) + entry.data for entry in turn]
+        starts = {entry.sender: index for index, entry in enumerate(turn) if entry.kind == JOINING}
         for member, outlet in slow:
-            for entry, wire in zip(turn, wires, strict=True):
+            start = starts.get(member, 0)
+            for entry, wire in zip(turn[start:], wires[start:], strict=True):
                 if entry.sender is not member:
-                    outlet.queue(entry.kind, wire, self.number)
+                    outlet.queue(max(entry.kind, NOTICE), wire, self.number)
 
     def _delivered(self, entry: Entry) -> bytes:
         assert isinstance(entry.sender, Member)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from sealcast.protocol.names import Kind
+
 from .config import AppLimits
 from .interfaces import NOTICE, Transport
 from .outbox import Outbox
@@ -72,8 +74,11 @@ class Delivery:
         if self._outbox is not None:
             self._outbox.forget(channel)
 
-    def take_drops(self) -> dict[int, Counter[int]]:
-        """Return what was dropped since the last time, by channel number and kind."""
-        dropped = dict(self._dropped)
+    def take_drops(self) -> dict[int, dict[str, int]]:
+        """Return what was dropped since the last time, by channel number and the kind's name."""
+        dropped = {
+            channel: {Kind(kind).name.lower(): count for kind, count in counts.items()}
+            for channel, counts in self._dropped.items()
+        }
         self._dropped.clear()
         return dropped

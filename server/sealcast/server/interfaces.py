@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["NOTICE", "Broker", "ChannelKey", "Entry", "Position", "Receiver", "Sink", "Transport"]
+__all__ = ["JOINING", "NOTICE", "Broker", "ChannelKey", "Entry", "Position", "Receiver", "Sink", "Transport"]
 
 NOTICE = -1
 """The ``kind`` of an entry that is a control of this node's own, for its local members only."""
+JOINING = -2
+"""The ``kind`` of the notice that its sender joins: what stands before it in a turn is not for it."""
 
 
 class ChannelKey(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sealcast.protocol import envelope, names
+from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code, end, reply
 from sealcast.protocol.controls import (
     Control,
@@ -22,15 +22,15 @@ from sealcast.protocol.controls import (
     Ping,
     Pong,
     Renew,
-    Renewed,
     Sent,
     Side,
     TokenExpiring,
 )
-from sealcast.protocol.errors import InvalidName, RemoteProtocolError, TokenError
+from sealcast.protocol.errors import RemoteProtocolError, TokenError
 from sealcast.protocol.names import Kind
 from sealcast.protocol.session import EndDue, GrantEnded, GrantExpiring, Machine, PingDue
 
+from .arrival import refusal_of_frame, refusal_of_join, refusal_of_message, request_of
 from .auth import Rights, TokenRequired, admit
 from .channel import Member, frame_header
 from .delivery import Delivery
@@ -126,12 +126,7 @@ class Session:
             self._end(end("protocol_error"))
 
     def _frame(self, member: Member, data: bytes) -> None:
-        if len(data) - 12 > self._app.config.limits.frame:
-            refusal: str | None = "too_big"
-        elif len(data) < 16 or data[1:4] != b"\0\0\0" or data[12] & 15 == _MESSAGE_KIND:
-            refusal = "bad_frame"
-        else:
-            refusal = member.check(data, 12)
+        refusal = refusal_of_frame(member, data, self._app.config.limits.frame)
         if refusal is not None:
             self._refuse_frame(refusal, member.channel.number)
             return
@@ -141,13 +136,8 @@ class Session:
         member.channel.collect(member, data[12] & 15, data)
 
     def _message(self, member: Member, data: bytes) -> None:
-        ref = _ref(data)
-        if len(data) - 16 > self._app.config.limits.message:
-            refusal: str | None = "too_big"
-        elif len(data) < 20 or data[1:4] != b"\0\0\0" or data[16] & 15 != _MESSAGE_KIND or ref == 0:
-            refusal = "bad_frame"
-        else:
-            refusal = member.check(data, 16)
+        ref = request_of(data)
+        refusal = refusal_of_message(member, data, self._app.config.limits.message, ref)
         if refusal is not None:
             self._refuse_data(refusal, ref, member.channel.number)
             return
@@ -187,7 +177,10 @@ class Session:
         if wait:
             self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
             return
-        refusal = self._why_not(join)
+        most = self._app.config.limits.channels_per_connection
+        refusal = refusal_of_join(join, self._members.values(), most)
+        if self._hub.draining:
+            refusal = reply("draining")
         if refusal is None:
             try:
                 rights = admit(self._app.config, join.channel, join.user, join.token, self._hub.clock.wall())
@@ -201,20 +194,6 @@ class Session:
                 refusal = reply(full.name)
         if refusal is not None:
             self._refuse_request(refusal, ref)
-
-    def _why_not(self, join: Join) -> Code | None:
-        if self._hub.draining:
-            return reply("draining")
-        try:
-            names.channel_name(join.channel)
-            names.user_id(join.user)
-        except InvalidName:
-            return reply("invalid_name")
-        if any(member.channel.key.channel == join.channel for member in self._members.values()):
-            return reply("already_joined")
-        if len(self._members) >= self._app.config.limits.channels_per_connection:
-            return reply("too_many_channels")
-        return None
 
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
         channel = self._app.channels.get(join.channel)
@@ -247,14 +226,7 @@ class Session:
             self._refuse_request(error.code, ref, renew.channel)
             return
         member.refresh(rights, wall)
-        self.tell(
-            Renewed(
-                channel=renew.channel,
-                grant=rights.left(wall),
-                expires_in=max(rights.expires - wall, 0),
-            ),
-            ref,
-        )
+        self.tell(member.renewed(wall), ref)
         self._hub.wheel.sooner(self, self._next_time())
 
     def _direct(self, direct: Direct, ref: int) -> None:
@@ -337,7 +309,7 @@ class Session:
             self.tell(Error.of(code, channel=channel, retry_after=retry_after), ref)
 
     def _refuse_unrouted(self, data: bytes) -> None:
-        ref = _ref(data) if data[0] == _MESSAGE else 0
+        ref = request_of(data) if data[0] == _MESSAGE else 0
         self._refuse_data("not_joined" if len(data) >= 16 else "bad_frame", ref, 0)
 
     def _refuse_data(self, name: str, ref: int, channel: int) -> None:
@@ -434,20 +406,13 @@ class Session:
         if self._delivery.resume(self._hub.clock.monotonic()):
             for member in self._members.values():
                 member.channel.fast(member)
-        for channel, counts in self._count_drops():
+        for channel, counts in self._count_drops().items():
             if channel in self._members:
                 self.tell(Dropped(channel=channel, counts=counts))
 
-    def _count_drops(self) -> list[tuple[int, dict[str, int]]]:
+    def _count_drops(self) -> dict[int, dict[str, int]]:
         """Count what the outbox had to drop; return it by channel number and kind."""
-        drops = []
-        for channel, counts in self._delivery.take_drops().items():
-            named = {Kind(kind).name.lower(): count for kind, count in counts.items()}
-            self._hub.metrics.dropped.update(named)
-            drops.append((channel, named))
+        drops = self._delivery.take_drops()
+        for counts in drops.values():
+            self._hub.metrics.dropped.update(counts)
         return drops
-
-
-def _ref(data: bytes) -> int:
-    """Return the ref of a message; 0, which is none, when it is cut short."""
-    return int.from_bytes(data[12:16], "big") if len(data) >= 16 else 0
