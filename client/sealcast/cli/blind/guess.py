@@ -76,13 +76,12 @@ async def guess(
 
     shares = [Share(index, workers, stride, -(-most // workers)) for index in range(workers)]
     asked = [_ask(texts, puzzle(lock), share, told) for share in shares]
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(one) for one in asked]
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+    # Not a task group: that would interrupt one worker's end because of another's failure.
+    answers = await asyncio.gather(*asked, return_exceptions=True)
     result = Guessing(lock.key_size, size, seconds=time.monotonic() - begun)
-    for answer in (task.result() for task in running):
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
         result.candidates += answer["candidates"]
         result.complete &= answer["complete"]
         for index, at in answer["found"]:
@@ -118,8 +117,6 @@ async def _ask(
             told(share.index, answer["done"])
         raise GuessFailed("a worker that tries keys ended before it was done")
     finally:
-        process.stdin.close()
         with contextlib.suppress(ProcessLookupError):
-            if process.returncode is None:
-                process.kill()
-        await process.wait()
+            process.kill()
+        await process.communicate()  # closes its pipes, and waits

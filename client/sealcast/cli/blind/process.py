@@ -120,11 +120,12 @@ class RelayProcess:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
         try:
-            return await asyncio.wait_for(process.wait(), _END_TIMEOUT)
+            await asyncio.wait_for(process.communicate(), _END_TIMEOUT)  # closes its pipes, and waits
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            return await process.wait()
+            await process.wait()
+        return self.status
 
     def _environment(self) -> dict[str, str]:
         own = str(self.directory)

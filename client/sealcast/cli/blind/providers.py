@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from sealcast.client.e2ee import AES_128_GCM, AES_256_GCM, Key, Suite
 from sealcast.client.e2ee.context import Sender, base_key, epoch_key
 from sealcast.client.e2ee.keys import SECRET
+from sealcast.client.e2ee.passphrase import SALT, secret_of_passphrase
 
 __all__ = ["CLEAR", "PROVIDERS", "BaseKeyOf", "Material", "Provider", "shared"]
 
@@ -59,9 +60,17 @@ def _raw(suite: Suite) -> Material:
     return shared(suite, secret, lambda: Key.raw(secret, suite=suite))
 
 
+def _passphrase(suite: Suite) -> Material:
+    words, salt = secrets.token_hex(20), secrets.token_bytes(SALT)
+    secret = secret_of_passphrase(words, salt)
+    more = (("passphrase", words.encode()), ("salt of the passphrase", salt))
+    return shared(suite, secret, lambda: Key.passphrase(words, salt, suite=suite), *more)
+
+
 PROVIDERS: Final = (
     Provider("raw AES-128-GCM", lambda: _raw(AES_128_GCM)),
     Provider("raw AES-256-GCM", lambda: _raw(AES_256_GCM)),
+    Provider("passphrase", lambda: _passphrase(AES_128_GCM)),
 )
 
 CLEAR: Final = Provider("none", lambda: Material(lambda user: Key.none(), lambda sender, epoch, step: None))

@@ -116,7 +116,7 @@ async def closure(module: str, directory: Path) -> Closure:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # closes its pipes, and waits
     if process.returncode:
         last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise ProbeFailed(f"{module} cannot be imported: {' '.join(last)}")
