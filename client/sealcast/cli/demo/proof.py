@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["NEEDLE_MIN", "WINDOW", "Needle", "Sweep", "forms", "search", "windows"]
+__all__ = ["NEEDLE_MIN", "WINDOW", "Needle", "Sweep", "evenly", "forms", "search", "windows"]
 
 WINDOW: Final = 32
 """Bytes of one window of audio."""

@@ -27,7 +27,7 @@ from .figures import milliseconds, percentile
 from .payload import read_line
 from .seen import Sealed, read_sealed
 
-__all__ = ["checks_table", "picture", "plain_checks", "plain_lines"]
+__all__ = ["bars", "checks_table", "picture", "plain_checks", "plain_lines"]
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _BARS = 64
