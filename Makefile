@@ -4,7 +4,7 @@
 VENV  := .venv
 BLIND := .venv-blind
 BIN   := $(VENV)/bin
-ARGS  ?=
+ARGS  :=
 
 # A PYTHONPATH of the caller must not decide what is tested.
 unexport PYTHONPATH PYTHONHOME PIP_USER
@@ -28,7 +28,7 @@ test: setup  ## Run the tests and print their coverage
 test-blind: $(BLIND)/.ready  ## Run the tests of relay and protocol where no cipher library is installed
 	@if $(BLIND)/bin/python -c 'import cryptography' 2>/dev/null; then \
 		echo "$(BLIND) can import cryptography: remove it and try again" >&2; exit 1; fi
-	@$(BLIND)/bin/python -m pytest tests/server tests/protocol $(ARGS)
+	@$(BLIND)/bin/python -m pytest -q tests/server tests/protocol $(ARGS)
 
 lint: setup  ## Check style, types and who may import whom
 	@$(BIN)/ruff check .
@@ -73,7 +73,7 @@ $(BLIND)/.ready: pyproject.toml
 define environment
 if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
 	found=; bare=; \
-	for name in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	for name in $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python); do \
 		"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
 		if "$$name" -c 'import venv, ensurepip' >/dev/null 2>&1; then found=$$name; break; fi; \
 		bare=$$name; \
@@ -81,7 +81,7 @@ if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
 	if [ -z "$$found" ] && [ -n "$$bare" ]; then \
 		echo "$$bare has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
 	if [ -z "$$found" ]; then \
-		echo "sealcast needs Python 3.11 or newer, and none is on the path; or say make PYTHON=/its/path" >&2; \
+		echo "sealcast needs Python 3.11 or newer: install one, or say make PYTHON=/where/it/is" >&2; \
 		exit 1; fi; \
 	echo "making $(1) with $$("$$found" --version)"; \
 	"$$found" -m venv --clear $(1); fi

@@ -30,6 +30,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from sealcast.client import Backoff, Channel, Client, Event, Key, Left, Options
+from sealcast.client.e2ee import ControlFrame
+from sealcast.client.errors import SealError
 from sealcast.protocol import controls, envelope
 from sealcast.protocol.codes import end, reply
 from sealcast.protocol.descriptor import Descriptor, streams_of
@@ -61,6 +63,20 @@ class Peer:
         self.user = user
         self.number = number
         self.crypto = key.bind(APP, room.name, user)
+        self.known: dict[int, bytes | None] = {}
+        self.now = 0.0
+
+    def proofs(self) -> list[bytes]:
+        """What has to go before whatever was sealed last: beacons, for all who are there."""
+        self.now += 1.0
+        for number, (_, join) in self.room.members.items():
+            if number not in self.known:
+                self.known[number] = join.hello
+                with contextlib.suppress(SealError):
+                    self.crypto.add_member(number, join.user, join.hello, self.now)
+        outgoing = self.crypto.outgoing(self.now + 1.0)
+        frames = [item.data for item in outgoing if isinstance(item, ControlFrame)]
+        return [envelope.frame(self.room.number, self.number, frame) for frame in frames]
 
     @property
     def info(self) -> controls.MemberInfo:
@@ -73,6 +89,8 @@ class Peer:
     async def frame(self, payload: bytes, kind: Kind = Kind.AUDIO, **how: int) -> bytes:
         """Send a frame to all sessions in the room; return the bytes that went out."""
         data = envelope.frame(self.room.number, self.number, self.seal(kind, payload, **how))
+        for proof in self.proofs():
+            await self.room.broadcast(proof)
         await self.room.broadcast(data)
         return data
 
@@ -80,6 +98,8 @@ class Peer:
         self.room.offset += 1
         sealed = self.seal(Kind.MESSAGE, payload)
         data = envelope.delivered(self.room.number, self.number, self.room.offset, sealed)
+        for proof in self.proofs():
+            await self.room.broadcast(proof)
         await self.room.broadcast(data)
         return data
 
@@ -136,6 +156,8 @@ class Session:
         self.machine = Machine(controls.Side.SERVER, 0.0)
         self.received: list[controls.Control] = []
         self.frames: list[bytes] = []
+        self.beacons: list[bytes] = []
+        """Control frames between members."""
         self.messages: list[tuple[int, bytes]] = []
         self.held: list[tuple[int, int]] = []
         self.unrouted = 0
@@ -241,6 +263,12 @@ class Session:
     async def _sealed(self, data: bytes) -> None:
         head = envelope.decode(data)
         room, number = self.rooms.get(head.channel, (None, 0))
+        beacon = head.type == envelope.FRAME and data[head.start] & 15 == Kind.CONTROL
+        if beacon:
+            self.beacons.append(data[head.start :])
+            if room is not None and head.member == number:
+                await room.broadcast(data, but=self)
+            return
         if room is None or head.member != number:
             self.unrouted += 1
             return
@@ -442,6 +470,11 @@ class Lab:
         """Return a channel on a client of its own."""
         client = await self.client(**options)
         return await client.join(channel, user=user, token=token, key=self.key)
+
+    @staticmethod
+    def hurry(room: Channel, seconds: float) -> None:
+        """Let requests of a channel's client time out after so long from now on."""
+        object.__setattr__(room._membership.options, "timeout", seconds)
 
     async def next(self, room: Channel) -> Event:
         async with asyncio.timeout(PATIENCE):

@@ -66,7 +66,8 @@ async def test_what_is_sent_while_the_connection_moves_goes_out_on_the_next(rela
     second = asyncio.create_task(room.send(b"second"))
     joining = asyncio.create_task(client.join("other", user="alice", key=lab.key))
     assert not room.stream("audio").send(b"dropped")
-    await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)  # time enough to close, if it did not wait for the ack
     relay.hold_acks = False
     channel, ref = old.held.pop()
     relay.room("standup").offset = 1
@@ -186,4 +187,31 @@ async def test_a_join_waits_only_so_long_for_an_earlier_one_to_be_undone(relay, 
     for _ in range(2):
         with pytest.raises(RequestTimeout):
             await client.join("standup", user="alice", key=lab.key, timeout=0.02)
-    assert relay.session.count(controls.Join) == 2
+    await relay.until(lambda: relay.session.count(controls.Join) == 2)
+
+
+async def test_a_fault_in_the_writer_ends_the_connection_and_is_reported(relay, lab, monkeypatch):
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    room = await lab.joined()
+
+    async def faulty() -> bytes:
+        raise RuntimeError("a fault")
+
+    link = room._membership.route.link
+    monkeypatch.setattr(type(link._outgoing), "get", lambda self: faulty())
+    room.stream("audio").send(b"wakes the writer")
+    assert (await lab.rest(room))[-1].name == "internal_error"
+    assert "a fault" in [str(context["exception"]) for context in reported]
+
+
+async def test_what_the_server_says_last_counts_also_while_this_side_is_about_to_leave(relay, lab):
+    room = await lab.joined()
+    relay.hold_acks = True
+    sending = asyncio.create_task(room.send(b"held"))
+    await relay.until(lambda: relay.session.held)
+    await relay.session.send(controls.Drain(delay=0.0))
+    await lab.told(room, Draining)
+    await relay.session.close("banned")
+    assert (await lab.rest(room))[-1].name == "banned"
+    assert isinstance((await asyncio.gather(sending, return_exceptions=True))[0], DisconnectedError)

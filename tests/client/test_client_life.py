@@ -91,8 +91,9 @@ async def test_cancelling_a_leave_leaves_all_the_same(relay, lab):
 
 
 async def test_a_leave_that_is_not_answered_ends_anyway(relay, lab):
-    room = await lab.joined(timeout=0.05)
+    room = await lab.joined()
     relay.ignored.add(controls.Leave)
+    lab.hurry(room, 0.02)
     await room.leave()
     assert room.closed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from sealcast.client import NotPermitted, Options, RequestTimeout, events
 from sealcast.client.credentials import Credentials
+from sealcast.client.e2ee import RefusedMember
 from sealcast.client.errors import HelloRefused, KeyMissing, OpenFailed
 from sealcast.client.failures import REPORT_EVERY, FailureCounts, Failures, reason_of
 from sealcast.client.grant import Grant
@@ -129,6 +131,16 @@ class Crypto:
 
     def __init__(self) -> None:
         self.members: dict[int, str] = {}
+
+    def joined(self, roster: Iterable[tuple[int, str, bytes | None]]) -> list[RefusedMember]:
+        self.members.clear()
+        refused = []
+        for member, user, hello in roster:
+            try:
+                self.add_member(member, user, hello)
+            except HelloRefused as error:
+                refused.append(RefusedMember(member, error))
+        return refused
 
     def add_member(self, member: int, user: str, hello: bytes | None) -> None:
         if hello == b"bad":

@@ -26,7 +26,18 @@ from .channel import Channel
 from .client import Client
 from .connection import State
 from .credentials import TokenSource
-from .e2ee import AES_128_GCM, AES_256_GCM, Key
+from .e2ee import (
+    AES_128_GCM,
+    AES_256_GCM,
+    Authority,
+    Claim,
+    FrameCipher,
+    FrameContext,
+    Identity,
+    Key,
+    TrustStore,
+    constant_padding,
+)
 from .errors import (
     CertificateExpired,
     CertificateForged,
@@ -76,12 +87,14 @@ from .errors import (
 )
 from .errors import Disconnected as DisconnectedError
 from .events import (
+    Authentic,
     Disconnected,
     Draining,
     Dropped,
     Event,
     Frame,
     KeyChanged,
+    KeySwitched,
     Left,
     MemberJoined,
     MemberLeft,
@@ -90,8 +103,13 @@ from .events import (
     Renewed,
     RenewFailed,
     Resumed,
+    RosterSplit,
     SealFailure,
+    Stalled,
+    Suppressed,
     TokenExpiring,
+    TrustEnded,
+    Unauthentic,
 )
 from .grant import NotPermitted
 from .membership import Receipt
@@ -105,6 +123,8 @@ from .transport import ConnectRefused
 __all__ = [
     "AES_128_GCM",
     "AES_256_GCM",
+    "Authentic",
+    "Authority",
     "Backoff",
     "CertificateExpired",
     "CertificateForged",
@@ -119,6 +139,7 @@ __all__ = [
     "Channel",
     "ChannelClosed",
     "CipherFailed",
+    "Claim",
     "ClearTextRefused",
     "Client",
     "ConnectFailed",
@@ -134,7 +155,10 @@ __all__ = [
     "EpochRefused",
     "Event",
     "Frame",
+    "FrameCipher",
+    "FrameContext",
     "HelloRefused",
+    "Identity",
     "IdentityChanged",
     "InvalidUrl",
     "JoinRefused",
@@ -142,6 +166,7 @@ __all__ = [
     "Key",
     "KeyChanged",
     "KeyMissing",
+    "KeySwitched",
     "Left",
     "LimitExceeded",
     "Member",
@@ -165,21 +190,28 @@ __all__ = [
     "RequestRefused",
     "RequestTimeout",
     "Resumed",
+    "RosterSplit",
     "SealError",
     "SealFailure",
     "SealcastError",
     "SignatureForged",
+    "Stalled",
     "State",
     "Stats",
     "Stream",
     "SuiteRefused",
+    "Suppressed",
     "TokenExpiring",
     "TokenSource",
+    "TrustEnded",
+    "TrustStore",
     "TrustStoreBusy",
+    "Unauthentic",
     "Unsigned",
     "WrapConflict",
     "WrapForged",
     "WrapMalformed",
     "WrapRefused",
     "WrapUnopened",
+    "constant_padding",
 ]

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from sealcast.protocol.descriptor import FIRST_FRAME_STREAM, LAST_FRAME_STREAM
+from sealcast.protocol.names import Kind
 
 from .errors import LimitExceeded
 from .events import Event
-from .membership import OVERHEAD, Membership, Receipt
+from .membership import Membership, Receipt
 from .payload import Payload, payload_bytes
 from .roster import Member
+from .sizes import FRAME_KINDS
 from .stats import Stats
 from .stream import KINDS, Stream
 
@@ -96,13 +98,14 @@ class Channel(AsyncIterator[Event]):
 
     @property
     def frame_max(self) -> int | None:
-        """The largest payload of a frame, in bytes; None when the server named no limit."""
-        return self._payload_max("frame")
+        """The largest payload of a frame of any kind, in bytes; None when the server named no limit."""
+        sizes = [most for kind in FRAME_KINDS if (most := self._membership.payload_max(kind)) is not None]
+        return min(sizes, default=None)
 
     @property
     def message_max(self) -> int | None:
         """The largest payload of a message, in bytes; None when the server named no limit."""
-        return self._payload_max("message")
+        return self._membership.payload_max(Kind.MESSAGE)
 
     @property
     def stats(self) -> Stats:
@@ -167,9 +170,29 @@ class Channel(AsyncIterator[Event]):
             EpochRefused: the epoch does not come after the present one.
             KeyMissing: the channel was joined with ``Key.none()``.
             ValueError: the secret does not have 32 bytes.
+            SealError: keys are managed: the members make them.
 
         """
-        self._membership.crypto.set_key(epoch, secret)
+        self._membership.sealing.set_key(epoch, secret)
+
+    def rotate(self, secret: bytes) -> int:
+        """Seal with another secret in the next epoch from now on; return its number.
+
+        Frames that others seal in an epoch whose secret is not here yet wait for it, up to two seconds.
+        Raises like ``set_key``.
+        """
+        return self._membership.sealing.rotate(secret)
+
+    def reconsider(self) -> list[Member]:
+        """Ask again whether members that were not trusted are; return those that are now.
+
+        To be called after ``TrustStore.accept``, or when ``verify_member`` would answer differently.
+        """
+        roster = self._membership.reception.roster
+        admitted = self._membership.sealing.reconsider(roster.hellos())
+        for number in admitted:
+            roster.verify(number, True)
+        return [roster[number] for number in admitted]
 
     # --- the course of the membership ---
 
@@ -195,11 +218,6 @@ class Channel(AsyncIterator[Event]):
 
     async def __anext__(self) -> Event:
         return await self._membership.reception.inbox.get()
-
-    def _payload_max(self, what: str) -> int | None:
-        route = self._membership.route
-        most = None if route is None else route.link.limit(what)
-        return None if most is None else max(0, most - OVERHEAD)
 
     def _free_stream(self) -> int:
         streams = self._membership.streams

@@ -205,6 +205,8 @@ class Connection:
                     self._owner.gave_up(error)
                     break
                 after = (error.retry_after or 0.0) if isinstance(error, ConnectRefused) else 0.0
+        if self.state is not State.CLOSED:
+            self.state = State.DISCONNECTED
         return None
 
     def _targets(self) -> Iterator[Address]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
+    "Authentic",
     "Disconnected",
     "Draining",
     "Dropped",
     "Event",
     "Frame",
     "KeyChanged",
+    "KeySwitched",
     "Left",
     "MemberJoined",
     "MemberLeft",
@@ -25,8 +27,13 @@ __all__ = [
     "RenewFailed",
     "Renewed",
     "Resumed",
+    "RosterSplit",
     "SealFailure",
+    "Stalled",
+    "Suppressed",
     "TokenExpiring",
+    "TrustEnded",
+    "Unauthentic",
 ]
 
 
@@ -153,8 +160,9 @@ class SealFailure(Event):
     """``count`` frames, messages or hellos of a member were not accepted by the encryption.
 
     ``reason`` is the error's name in lower case: ``key_missing``, ``open_failed``, ``replayed``,
-    ``clear_text_refused``, ``hello_refused`` …, or ``wrong_envelope`` when a message came as a frame or
-    the reverse. At most one a second for each member and reason.
+    ``not_fresh``, ``signature_forged``, ``clear_text_refused``, ``hello_refused`` …, or ``wrong_envelope``
+    when a message came as a frame or the reverse, or ``old_wrap_ignored``. At most one a second for each
+    member and reason.
     """
 
     member: int
@@ -165,10 +173,86 @@ class SealFailure(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeyChanged(Event):
-    """A member's identity key is another than before. Not raised yet: it comes with managed keys."""
+    """With ``trust="first_use"``: a member's identity key is another than the one remembered for its user.
+
+    It gets no keys. Compare the key with the user by another way; then ``TrustStore.accept`` it and call
+    ``room.reconsider()``.
+    """
 
     member: int
     user: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySwitched(Event):
+    """With managed keys: this side seals under another key from now on; send a keyframe next."""
+
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrustEnded(Event):
+    """A member's certificate has run out while it was there: it gets no more keys, nothing of it opens."""
+
+    member: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled(Event):
+    """A member that sends has not been heard for 15 s, though it is there: perhaps it is being withheld."""
+
+    member: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed(Event):
+    """``missing`` frames at the end of a member's stream were sealed and did not arrive.
+
+    Stream 1 is its messages. The relay withholds them, or dropped them (then ``Dropped`` comes too), or
+    they were lost with the member's connection.
+    """
+
+    member: int
+    user: str
+    stream: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class RosterSplit(Event):
+    """For 10 s a member has seen other members than this side, or been given other keys by one of them.
+
+    The relay may show each a different channel, or a member have two faces. Compare what you see by
+    another way before you trust it.
+    """
+
+    member: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authentic(Event):
+    """With ``sign_media``: what a member's stream carries was signed by it; told once for each stream."""
+
+    member: int
+    user: str
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthentic(Event):
+    """With ``sign_media``: ``count`` frames that were delivered as a member's were not signed by it.
+
+    Another member made them, with the relay's help; or the signatures were withheld.
+    """
+
+    member: int
+    user: str
+    stream: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ REPORT_EVERY: Final = 1.0
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: Exception | type[Exception]) -> str:
     """Return the name of an error's class as the events spell it: ``KeyMissing`` is ``key_missing``."""
-    return _HUMP.sub("_", type(error).__name__).lower()
+    return _HUMP.sub("_", (error if isinstance(error, type) else type(error)).__name__).lower()
 
 
 class Failures(NamedTuple):
@@ -46,17 +46,17 @@ class FailureCounts:
         self.waiting = 0
         """Failures that are counted and not reported yet."""
 
-    def note(self, member: int, user: str, reason: str, now: float) -> Failures | None:
-        """Count one failure; return it when it may be reported at once."""
+    def note(self, member: int, user: str, reason: str, now: float, times: int = 1) -> Failures | None:
+        """Count one failure, or several; return them when they may be reported at once."""
         entry = self._entries.get((member, reason))
         if entry is None:
             self._entries[member, reason] = _Entry(user, now)
-            return Failures(member, user, reason, 1)
+            return Failures(member, user, reason, times)
         if entry.times == 0 and now - entry.reported >= REPORT_EVERY:
             entry.reported = now
-            return Failures(member, user, reason, 1)
-        entry.times += 1
-        self.waiting += 1
+            return Failures(member, user, reason, times)
+        entry.times += times
+        self.waiting += times
         return None
 
     def due(self, now: float) -> list[Failures]:

@@ -20,6 +20,7 @@ from sealcast.protocol.codes import Code, end, returns
 from sealcast.protocol.errors import RemoteProtocolError, SealcastError
 from sealcast.protocol.session import PENDING_MAX, Machine, RequestExpired
 
+from .directs import Directs
 from .errors import Disconnected, LimitExceeded, RequestRefused, RequestTimeout
 from .outgoing import Outgoing
 from .reasons import ended_with, refused_with, returns_to_channel
@@ -35,7 +36,7 @@ __all__ = ["Link", "LinkOwner"]
 FLUSH_TIMEOUT: Final = 1.0
 """Seconds that what is queued may take to go out before a connection is closed."""
 QUIET_TIMEOUT: Final = 2.0
-"""Seconds that open requests may take before a connection is left for another server."""
+"""Seconds for what is still open: requests before a connection is left, a join that was given up."""
 _IGNORED: Final = frozenset({"unknown_control", "not_joined"})
 """A newer server's control, or one about a membership that has just ended: no breach of the protocol."""
 
@@ -63,25 +64,6 @@ class Link:
         owner: is told of what concerns the whole connection.
 
     """
-
-    __slots__ = (
-        "_loop",
-        "_machine",
-        "_outgoing",
-        "_owner",
-        "_requests",
-        "_socket",
-        "_tasks",
-        "_timer",
-        "_undoing",
-        "_writer",
-        "closing",
-        "ended",
-        "gone",
-        "ignored",
-        "routes",
-        "welcome",
-    )
 
     def __init__(
         self,
@@ -113,6 +95,8 @@ class Link:
         self._tasks = TaskSet()
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
+        self.directs = Directs(self, welcome.limits.get("directs_per_minute"))
+        """What its memberships send to single members."""
 
     def __repr__(self) -> str:
         return f"<Link {self.ended or 'open'}, {len(self.routes)} channels>"
@@ -125,7 +109,9 @@ class Link:
         try:
             await self._read()
         except ConnectionClosed as closed:
-            self._finish(self.closing or end_of(closed))
+            # What the server says counts also when this side was about to close.
+            server_began = closed.rcvd is not None and closed.rcvd_then_sent
+            self._finish(end_of(closed) if server_began else self.closing or end_of(closed))
         except RemoteProtocolError as error:
             code = error.code if error.fatal else end("protocol_error")
             # The table's text is written for clients that break the protocol.
@@ -135,8 +121,10 @@ class Link:
             self._finish(self.closing or end("connection_lost"))
             self._writer.cancel()
             await self._tasks.aclose()
-            await asyncio.gather(self._writer, return_exceptions=True)
+            [fault] = await asyncio.gather(self._writer, return_exceptions=True)
             await abort(self._socket)
+        if isinstance(fault, Exception):
+            raise fault
 
     async def close(self, code: Code) -> None:
         """Send what is queued, then close the connection normally; *code* is what this side calls the end."""
@@ -167,6 +155,7 @@ class Link:
         self.ended = code
         self._machine.close()
         self._outgoing.close()
+        self.directs.close()
         if self._timer is not None:
             self._timer.cancel()
         requests, self._requests = self._requests, {}
@@ -225,12 +214,22 @@ class Link:
             SealcastError: what *accept* raised; the membership is left again.
 
         """
-        await self._undoing.wait(join.channel, timeout)
+        await self._undoing.wait(join.channel, min(timeout, QUIET_TIMEOUT))
         await self.answer(self._ask(join, timeout, name=join.channel, accept=accept))
 
     async def request(self, control: controls.Control, timeout: float, channel: int) -> controls.Control:
         """Ask the server for something about a channel and return its answer; raises as ``join`` does."""
         return await self.answer(self._ask(control, timeout, channel))
+
+    def submit(self, control: controls.Control, timeout: float, channel: int) -> Request:
+        """Queue a request about a channel at once; ``answer`` waits for what comes of it.
+
+        Raises:
+            Disconnected: the connection has ended.
+            LimitExceeded: too many requests wait for their answers.
+
+        """
+        return self._ask(control, timeout, channel)
 
     async def answer(self, request: Request) -> controls.Control:
         """Wait for the answer to a request; a wait that is cancelled makes the answer a late one."""
@@ -282,6 +281,9 @@ class Link:
                 self._outgoing.sent()
         except ConnectionClosed:
             pass  # the reader sees it too, and knows why
+        except Exception:
+            self._socket.transport.abort()
+            raise
 
     # --- reading ---
 

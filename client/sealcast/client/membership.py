@@ -16,6 +16,7 @@ from sealcast.protocol import controls
 from sealcast.protocol.codes import Code, end, reply
 from sealcast.protocol.descriptor import CLEAR, KEEP, MESSAGE_STREAM, Descriptor
 from sealcast.protocol.errors import RemoteProtocolError, SealcastError
+from sealcast.protocol.fields import U32
 from sealcast.protocol.names import Kind
 
 from .backoff import Tries
@@ -29,16 +30,21 @@ from .outgoing import OutgoingClosed
 from .reasons import plain_name, refused_with
 from .reception import Reception
 from .request import Request
+from .sealing import Sealing
+from .sizes import largest_payload, sealed_size
 
 if TYPE_CHECKING:
     from .link import Link
 
-__all__ = ["OVERHEAD", "Membership", "MembershipOwner", "Receipt", "Route"]
+__all__ = ["Membership", "MembershipOwner", "Receipt", "Route"]
 
-OVERHEAD: Final = 27
-"""Bytes that sealing adds at most: the descriptor (4), an SFrame header (7), a tag (16)."""
 _ENVELOPE: Final = 16
+"""Bytes of the envelope of a message; that of a frame is shorter."""
 _LEFT: Final = end("left")
+
+
+def _limit_of(kind: Kind) -> str:
+    return "message" if kind is Kind.MESSAGE else "frame"
 
 
 class Receipt(NamedTuple):
@@ -101,6 +107,8 @@ class Membership:
         self.credentials = credentials
         self.options = options
         self.reception = Reception(crypto, options)
+        self.sealing = Sealing(crypto, self.reception, lambda: self.route)
+        self.reception.stirred = self.sealing.settle
         self.route: Route | None = None
         """None while there is no membership on the server's side."""
         self.established = False
@@ -134,18 +142,37 @@ class Membership:
         self._check_open()
         self.grant.require(kind, self._loop.time())
 
-    def check_size(self, what: str, size: int) -> None:
-        """Raise LimitExceeded unless *size* bytes of payload are within what ``welcome`` announced."""
-        most = self.route.link.limit(what) if self.route is not None else None
-        if most is not None and size + OVERHEAD > most:
-            raise LimitExceeded(f"a {what} of {size} bytes", most - OVERHEAD)
+    def payload_max(self, kind: Kind) -> int | None:
+        """Return the largest payload of a kind that the server takes, as far as it has named a limit."""
+        most = self.route.link.limit(_limit_of(kind)) if self.route is not None else None
+        return None if most is None else largest_payload(self.crypto, kind, most)
+
+    def check_size(self, kind: Kind, length: int) -> int:
+        """Return how large a payload of *length* will be at most on the wire, below WebSocket.
+
+        Raises:
+            LimitExceeded: larger than ``welcome`` announced, or than what frames are padded to.
+
+        """
+        size = sealed_size(self.crypto, kind, length)
+        most = self.route.link.limit(_limit_of(kind)) if self.route is not None else None
+        if size is None or (most is not None and size > most):
+            what = f"a payload of {length} bytes"
+            raise LimitExceeded(what, largest_payload(self.crypto, kind, U32 if most is None else most))
+        return size + _ENVELOPE
 
     def send_frame(self, descriptor: Descriptor, payload: bytes) -> bool:
-        """Seal and queue a frame; return False, with nothing sealed, when it cannot be sent now."""
-        route = self.route
-        if route is None or not route.link.fits(len(payload) + OVERHEAD + _ENVELOPE):
+        """Seal and queue a frame; return False, with nothing sealed, when it cannot be sent now.
+
+        Raises:
+            LimitExceeded: the payload is too large.
+            SealError: it cannot be sealed.
+
+        """
+        route, size = self.route, self.check_size(descriptor.kind, len(payload))
+        if route is None or not route.link.fits(size):
             return False
-        route.link.send_frame(route.channel, route.member, self.crypto.seal(descriptor, payload))
+        route.link.send_frame(route.channel, route.member, self.sealing.seal(descriptor, payload))
         return True
 
     async def send(self, payload: bytes, keep: bool, timeout: float) -> Receipt:
@@ -169,15 +196,15 @@ class Membership:
             self.require(Kind.MESSAGE)
             while (route := self.route) is None:
                 await self._change()
-            self.check_size("message", len(payload))
+            size = self.check_size(Kind.MESSAGE, len(payload))
             try:
-                async with route.link.turn(len(payload) + OVERHEAD + _ENVELOPE):
+                async with route.link.turn(size):
                     if self.route is not route:
                         continue
                     self.require(Kind.MESSAGE)
                     left = max(deadline - self._loop.time(), 0.0)
                     request = route.link.send_message(
-                        route.channel, route.member, lambda: self.crypto.seal(descriptor, payload), left
+                        route.channel, route.member, lambda: self.sealing.seal(descriptor, payload), left
                     )
             except OutgoingClosed:
                 # This connection takes no more: the next one will, or the membership ends.
@@ -223,6 +250,7 @@ class Membership:
         self.grant = Grant(joined.grant, joined.expires_in, now)
         self.route = Route(link, joined.channel, joined.member, joined.epoch)
         link.routes[joined.channel] = self
+        self.sealing.settle()
         self.established = True
         self.tries.succeeded(now)
         self._changed.set()
@@ -230,6 +258,7 @@ class Membership:
     def left(self, code: Code) -> None:
         """The server ended the membership, or has answered our leave."""
         self.route = None
+        self.sealing.stop()
         self.tries.ended(self._loop.time())
         if self.leaving or not self._owner.interrupted(self, code):
             self.close(code)
@@ -241,6 +270,7 @@ class Membership:
         if not self.established or self.closed is not None:
             return
         was_there, self.route = self.route is not None, None
+        self.sealing.stop()
         if self.leaving:
             self.close(_LEFT)
             return
@@ -256,6 +286,7 @@ class Membership:
             return
         self.closed = code
         route, self.route = self.route, None
+        self.sealing.stop()
         if route is not None and not self.leaving:
             route.link.leave_quietly(route.channel)
         self.reception.end(Left(code.number, code.name, code.message if message is None else message))
@@ -299,8 +330,12 @@ class Membership:
             if self.route is not None and control.member == self.route.member:
                 raise RemoteProtocolError("this side's own number was given to another member")
             self.reception.member_joined(control.member, control.user, control.hello)
+            self.sealing.settle()
         elif isinstance(control, controls.MemberLeft):
             self.reception.member_left(control.member, control.reason)
+            self.sealing.settle()
+        elif isinstance(control, controls.Directed):
+            self.sealing.directed(control)
         elif isinstance(control, controls.Renewed):
             now = self._loop.time()
             self.grant = Grant(control.grant, control.expires_in, now)

@@ -7,21 +7,38 @@ whoever sent it, the relay included, learns nothing from it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sealcast.protocol.controls import MemberInfo
 from sealcast.protocol.descriptor import CLEAR, END_OF_GROUP
 from sealcast.protocol.names import Kind
 
-from .e2ee import ChannelCrypto, Opened
-from .errors import SealError
-from .events import Event, Frame, Left, MemberJoined, MemberLeft, Message, SealFailure
+from .e2ee import ChannelCrypto, Received, alerts, notices
+from .errors import IdentityChanged, SealError
+from .events import (
+    Authentic,
+    Event,
+    Frame,
+    KeyChanged,
+    KeySwitched,
+    Left,
+    MemberJoined,
+    MemberLeft,
+    Message,
+    RosterSplit,
+    SealFailure,
+    Stalled,
+    Suppressed,
+    TrustEnded,
+    Unauthentic,
+)
 from .failures import REPORT_EVERY, FailureCounts, reason_of
 from .inbox import Inbox
 from .options import Options
 from .position import Position
 from .reasons import plain_name
 from .roster import Change, Member, Roster
+from .sealing import Clocked
 from .stats import Stats
 
 __all__ = ["Reception"]
@@ -38,9 +55,11 @@ class Reception:
 
     def __init__(self, crypto: ChannelCrypto, options: Options) -> None:
         self.position = Position()
-        self.roster = Roster(crypto, sealed=crypto.version != CLEAR)
+        self.roster = Roster(Clocked(crypto), sealed=crypto.version != CLEAR)
         self.inbox = Inbox(options.inbox_events, options.inbox_bytes)
         self.stats = Stats()
+        self.stirred: Callable[[], None] = self.settle
+        """Called when something that came in has to be followed by more than being delivered."""
         self._crypto = crypto
         self._loop = asyncio.get_running_loop()
         self._failures = FailureCounts()
@@ -89,56 +108,100 @@ class Reception:
 
     def frame(self, number: int, data: bytes) -> None:
         """A frame of member *number*: ``D | SFrame``."""
-        opened = self._open(number, data)
-        if opened is None:
-            return
-        member, (descriptor, payload, _) = opened
-        kind = descriptor.kind
-        if kind is Kind.MESSAGE:
-            self._fail(member, "wrong_envelope")
-        elif kind is Kind.CONTROL:
-            self.stats.controls_received += 1
-        else:
-            self.stats.frames_received += 1
-            self.tell(
-                Frame(
-                    member=number,
-                    user=member.user,
-                    kind=kind.name.lower(),
-                    stream=descriptor.stream,
-                    data=payload,
-                    keyframe=descriptor.keyframe,
-                    discardable=descriptor.discardable,
-                    end_of_group=bool(descriptor.flags & END_OF_GROUP),
-                    temporal=descriptor.temporal,
-                    spatial=descriptor.spatial,
-                    priority=descriptor.priority,
-                )
-            )
+        self._receive(number, data, None)
 
     def message(self, number: int, offset: int, data: bytes) -> None:
         """A message of member *number* at its place in the channel."""
         self.position.saw(offset)
-        opened = self._open(number, data)
-        if opened is None:
-            return
-        member, (descriptor, payload, _) = opened
-        if descriptor.kind is not Kind.MESSAGE:
-            self._fail(member, "wrong_envelope")
-            return
-        self.stats.messages_received += 1
-        self.tell(Message(number, member.user, payload, offset, self.position.epoch))
+        self._receive(number, data, offset)
 
-    def _open(self, number: int, data: bytes) -> tuple[Member, Opened] | None:
+    def _receive(self, number: int, data: bytes, offset: int | None) -> None:
         member = self.roster.get(number)
         if member is None:
             self.stats.unknown_senders += 1
-            return None
+            return
+        # A message is one in both its envelope and its descriptor, or it is refused unopened.
+        if data and (data[0] & 15 == Kind.MESSAGE) != (offset is not None):
+            self._fail(member, "wrong_envelope")
+            return
         try:
-            return member, self._crypto.open(number, data)
+            received = self._crypto.receive(number, data, self._loop.time(), offset)
         except SealError as error:
             self._fail(member, reason_of(error))
-            return None
+        else:
+            for each in received:
+                self._deliver(each)
+        if self._crypto.stirred:
+            self.stirred()
+
+    def _deliver(self, received: Received) -> None:
+        number, user, (descriptor, payload, _), offset = received
+        # In clear text nobody but the relay says whose it is.
+        user = user or self.roster[number].user
+        if offset is not None:
+            self.stats.messages_received += 1
+            self.tell(Message(number, user, payload, offset, self.position.epoch))
+            return
+        if descriptor.kind is Kind.CONTROL:
+            return
+        self.stats.frames_received += 1
+        self.tell(
+            Frame(
+                member=number,
+                user=user,
+                kind=descriptor.kind.name.lower(),
+                stream=descriptor.stream,
+                data=payload,
+                keyframe=descriptor.keyframe,
+                discardable=descriptor.discardable,
+                end_of_group=bool(descriptor.flags & END_OF_GROUP),
+                temporal=descriptor.temporal,
+                spatial=descriptor.spatial,
+                priority=descriptor.priority,
+            )
+        )
+
+    # --- what the encryption has to tell ---
+
+    def settle(self) -> None:
+        """Deliver what had to wait, and tell what has happened."""
+        for received in self._crypto.take_ready():
+            self._deliver(received)
+        for notice in self._crypto.notices():
+            self._tell_notice(notice)
+
+    def refused_direct(self, number: int, error: SealError) -> None:
+        """Something that a member sent to this one alone was not accepted."""
+        member = self.roster.get(number)
+        if member is None:
+            self.stats.unknown_senders += 1
+        else:
+            self._fail(member, reason_of(error))
+
+    def _tell_notice(self, notice: notices.Notice) -> None:
+        match notice:
+            case notices.KeySwitched(epoch, step):
+                self.tell(KeySwitched(epoch, step))
+            case notices.OldWrapIgnored(number):
+                self._fail(self._member(number), "old_wrap_ignored")
+            case notices.TrustEnded(number, user):
+                self.roster.verify(number, False)
+                self.tell(TrustEnded(number, user))
+            case alerts.Lost(number, reason, count):
+                self._fail(self._member(number), reason_of(reason), count)
+            case alerts.Stalled(number, user):
+                self.tell(Stalled(number, user))
+            case alerts.Suppressed(number, user, stream, missing):
+                self.tell(Suppressed(number, user, stream, missing))
+            case alerts.RosterSplit(number, user):
+                self.tell(RosterSplit(number, user))
+            case alerts.Authentic(number, user, stream):
+                self.tell(Authentic(number, user, stream))
+            case alerts.Unauthentic(number, user, stream, count):
+                self.tell(Unauthentic(number, user, stream, count))
+
+    def _member(self, number: int) -> Member:
+        return self.roster.get(number) or Member(number, "", False)
 
     # --- failures ---
 
@@ -146,10 +209,12 @@ class Reception:
         refused, self.roster.refused = self.roster.refused, []
         for member, error in refused:
             self._fail(member, reason_of(error))
+            if isinstance(error, IdentityChanged):
+                self.tell(KeyChanged(member.number, member.user))
 
-    def _fail(self, member: Member, reason: str) -> None:
-        self.stats.seal_failures[reason] += 1
-        failures = self._failures.note(member.number, member.user, reason, self._loop.time())
+    def _fail(self, member: Member, reason: str, times: int = 1) -> None:
+        self.stats.seal_failures[reason] += times
+        failures = self._failures.note(member.number, member.user, reason, self._loop.time(), times)
         if failures is not None:
             self.tell(SealFailure(*failures))
         elif self._report is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -19,7 +19,15 @@ _MEMBERS_MAX: Final = 65536
 """As many as ``joined`` can list; a server that announces more is broken or hostile."""
 
 
+class _Refused(Protocol):
+    @property
+    def member(self) -> int: ...
+    @property
+    def error(self) -> SealError: ...
+
+
 class _Crypto(Protocol):
+    def joined(self, roster: Iterable[tuple[int, str, bytes | None]]) -> Iterable[_Refused]: ...
     def add_member(self, member: int, user: str, hello: bytes | None) -> None: ...
     def remove_member(self, member: int) -> None: ...
 
@@ -92,10 +100,7 @@ class Roster(Mapping[int, Member]):
             raise RemoteProtocolError("a member number was given twice")
         if len(self._members) >= _MEMBERS_MAX:
             raise RemoteProtocolError("more members than a channel can have")
-        try:
-            user_id(user)
-        except InvalidName:
-            raise RemoteProtocolError("a member whose name no user can have") from None
+        _check_user(user)
         verified, cause = False, None
         try:
             self._crypto.add_member(number, user, hello)
@@ -119,7 +124,8 @@ class Roster(Mapping[int, Member]):
     def replace(self, infos: Iterable[MemberInfo]) -> Change:
         """Let the channel be exactly *infos*.
 
-        A member is the same as before when number, user and hello are: nothing is done to it then.
+        A member is the same as before when number, user and hello are. The encryption is told all of it: it
+        has been away and has to make up its own mind.
 
         Raises:
             RemoteProtocolError: as for ``add``.
@@ -130,16 +136,45 @@ class Roster(Mapping[int, Member]):
             if info.member in new:
                 raise RemoteProtocolError("a member number was given twice")
             new[info.member] = info
+            _check_user(info.user)
+        if len(new) > _MEMBERS_MAX:
+            raise RemoteProtocolError("more members than a channel can have")
+        before, known = self._members, self._hellos
         gone = [
             number
-            for number, member in self._members.items()
-            if number not in new
-            or (new[number].user, new[number].hello) != (member.user, self._hellos[number])
+            for number, member in before.items()
+            if number not in new or (new[number].user, new[number].hello) != (member.user, known[number])
         ]
-        left = [member for number in gone if (member := self.remove(number)) is not None]
-        joined = [
-            self.add(number, info.user, info.hello)
+        refused = {
+            refusal.member: refusal.error
+            for refusal in self._crypto.joined((info.member, info.user, info.hello) for info in new.values())
+        }
+        self._members = {
+            number: Member(
+                number, info.user, self._sealed and info.hello is not None and number not in refused
+            )
             for number, info in new.items()
-            if number not in self._members
+        }
+        self._hellos = {number: info.hello for number, info in new.items()}
+        self.refused += [(self._members[number], error) for number, error in refused.items()]
+        joined = [
+            member for number, member in self._members.items() if number not in before or number in gone
         ]
-        return Change(left, joined)
+        return Change([before[number] for number in gone], joined)
+
+    def hellos(self) -> list[tuple[int, str, bytes | None]]:
+        """Return all members as they were announced."""
+        return [(number, member.user, self._hellos[number]) for number, member in self._members.items()]
+
+    def verify(self, number: int, verified: bool) -> None:
+        """Note that a member's hello is accepted after all, or no more."""
+        member = self._members.get(number)
+        if member is not None:
+            self._members[number] = replace(member, verified=verified)
+
+
+def _check_user(user: str) -> None:
+    try:
+        user_id(user)
+    except InvalidName:
+        raise RemoteProtocolError("a member whose name no user can have") from None

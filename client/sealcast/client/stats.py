@@ -22,8 +22,6 @@ class Stats:
     messages_sent: int = 0
     frames_received: int = 0
     messages_received: int = 0
-    controls_received: int = 0
-    """Sealed control frames between members: opened, and not for the application."""
     seal_failures: Counter[str] = field(default_factory=Counter)
     """Frames, messages and hellos that the encryption did not accept, by reason."""
     unknown_senders: int = 0

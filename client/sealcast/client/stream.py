@@ -10,12 +10,11 @@ from sealcast.protocol.names import Kind
 from .errors import ChannelClosed
 from .membership import Membership
 from .payload import Payload, payload_bytes
+from .sizes import FRAME_KINDS
 
 __all__ = ["KINDS", "Stream"]
 
-KINDS: Final = {
-    kind.name.lower(): kind for kind in (Kind.AUDIO, Kind.VIDEO, Kind.SCREEN, Kind.DATA, Kind.CUSTOM)
-}
+KINDS: Final = {kind.name.lower(): kind for kind in FRAME_KINDS}
 """What ``room.stream`` can be asked for."""
 
 PRIORITIES: Final = {Kind.AUDIO: 6, Kind.DATA: 5, Kind.SCREEN: 4, Kind.VIDEO: 3, Kind.CUSTOM: 3}
@@ -105,7 +104,6 @@ class Stream:
         if self._closed:
             raise ChannelClosed
         payload = payload_bytes(data)
-        membership.check_size("frame", len(payload))
         flags = (
             (KEYFRAME if keyframe else 0)
             | (DISCARDABLE if discardable else 0)

@@ -111,12 +111,13 @@ async def open_socket(
             f"the server did not answer within {options.connect_timeout:g} s;"
             " check its address and that it runs"
         ) from None
-    except NegotiationError as error:
-        raise ConnectRefused("the server answered with another subprotocol than sealcast.1") from error
+    except NegotiationError:
+        raise ConnectRefused("the server answered with another subprotocol than sealcast.1") from None
     except (InvalidURI, InvalidProxy) as error:
         raise ConnectRefused("the URL of the server, or of the proxy, cannot be used") from error
-    except InvalidHandshake as error:
-        raise ConnectFailed("what answers there is not a WebSocket server; check host and port") from error
+    except InvalidHandshake:
+        # The cause would quote what the peer sent.
+        raise ConnectFailed("what answers there is not a WebSocket server; check host and port") from None
     except tls.SSLCertVerificationError as error:
         raise ConnectFailed(
             "the server's certificate is not trusted; give an ssl context that trusts its issuer"

@@ -1,58 +1,27 @@
-"""One channel's encryption, as the SDK uses it: seal, open, who is a member, which key."""
+"""One channel's encryption, as the SDK uses it: seal, open, who is a member, which key, what is due."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from sealcast.client.errors import HelloRefused, KeyMissing
-from sealcast.protocol.descriptor import CLEAR, SEALED, Descriptor
-from sealcast.protocol.names import user_id
+from sealcast.client.errors import KeyMissing
+from sealcast.protocol.descriptor import BYTES, CLEAR, SEALED, Descriptor
+from sealcast.protocol.names import Kind, user_id
 
 from .clear import clear_open, clear_seal
-from .context import SESSION, Sender
-from .hello import CHALLENGE, Hello, Role, public_bytes, read_hello, sign_hello
+from .context import Payload
+from .conversation import Announced, Conversation, RefusedMember
+from .direct import Direct
 from .lifetime import Uncopyable
-from .opener import Opened, Opener
-from .sealer import Payload, Sealer
-
-if TYPE_CHECKING:
-    from .keys import KeyProvider
+from .notices import Notice
+from .opener import Opened
+from .receiving import Received
+from .sending import ControlFrame
 
 __all__ = ["ChannelCrypto"]
 
-
-class _Sealed:
-    """The parts of a context that has a key."""
-
-    __slots__ = ("hello", "opener", "provider", "sealer", "sender")
-
-    def __init__(self, ctx: bytes, user: str, provider: KeyProvider) -> None:
-        sender = Sender(ctx, provider.suite, user, secrets.token_bytes(SESSION))
-        self.sender = sender
-        self.provider = provider
-        self.sealer = Sealer(sender, provider.sending(sender))
-        self.opener = Opener(provider.receiving)
-        self.hello = _introduce(sender, provider)
-
-
-def _introduce(sender: Sender, provider: KeyProvider) -> bytes:
-    identity = provider.identity()
-    hello = Hello(
-        role=Role.MEMBER,
-        suite=sender.suite.id,
-        user=sender.user,
-        session=sender.session,
-        identity=public_bytes(identity),
-        kem=provider.kem,
-        kem_public=provider.kem_public,
-        time_ms=time.time_ns() // 1_000_000,
-        challenge=secrets.token_bytes(CHALLENGE),
-    )
-    return sign_hello(hello, sender.ctx, identity)
+_NO_KEY: Final = "a context without a key cannot be given one; join again with a key"
 
 
 class ChannelCrypto(Uncopyable):
@@ -61,9 +30,13 @@ class ChannelCrypto(Uncopyable):
     Made by ``Key.bind``, with a random session id that never leaves memory except in the hello. It
     outlives connections: a reconnect keeps it, a new process makes a new one. It is never copied or
     pickled, and dead in a forked child. ``seal`` may be called from several threads, the rest from one.
+
+    It has no clock for what is due: *now* is in seconds of the caller's, which only goes forward. After
+    any call, when ``stirred``, its owner sends what ``outgoing`` returns before whatever was sealed since,
+    takes ``take_ready`` and ``notices``, and calls ``handle_timeout`` at ``next_timeout``.
     """
 
-    __slots__ = ("_parts", "_user", "open", "seal")
+    __slots__ = ("_sealed", "_user", "open", "seal")
 
     seal: Callable[[Descriptor, Payload], bytes]
     """``seal(descriptor, payload) -> D | SFrame``; see ``Sealer.seal`` for what it raises.
@@ -72,25 +45,29 @@ class ChannelCrypto(Uncopyable):
     per frame would cost a tenth of the sealing.
     """
     open: Callable[[int, Payload], Opened]
-    """``open(member, D | SFrame) -> Opened``; see ``Opener.open`` for what it raises."""
+    """``open(member, D | SFrame) -> Opened``: the cryptography of ``receive`` alone; see ``Opener.open``.
 
-    def __init__(self, ctx: bytes, user: str, provider: KeyProvider | None) -> None:
+    It says who sealed the frame, and not that it is of today: a recording opens too.
+    """
+
+    def __init__(self, user: str, sealed: Conversation | None) -> None:
+        """Use ``Key.bind``."""
         self._user = user_id(user)
-        self._parts = _Sealed(ctx, self._user, provider) if provider is not None else None
-        if self._parts is None:
+        self._sealed = sealed
+        if sealed is None:
             self.seal, self.open = clear_seal, clear_open
         else:
-            self.seal, self.open = self._parts.sealer.seal, self._parts.opener.open
+            self.seal, self.open = sealed.sending.seal, sealed.receiving.opener.open
 
     def __repr__(self) -> str:
-        if self._parts is None:
+        if self._sealed is None:
             return "ChannelCrypto(no key)"
-        return f"ChannelCrypto(suite={self._parts.sender.suite}, epoch={self._parts.sealer.epoch})"
+        return f"ChannelCrypto(suite={self._sealed.sender.suite}, epoch={self._sealed.epoch})"
 
     @property
     def version(self) -> int:
         """The version of every descriptor of this context: 1 sealed, 2 clear text."""
-        return CLEAR if self._parts is None else SEALED
+        return CLEAR if self._sealed is None else SEALED
 
     @property
     def hello(self) -> bytes | None:
@@ -98,14 +75,36 @@ class ChannelCrypto(Uncopyable):
 
         The same bytes for the context's whole life.
         """
-        return None if self._parts is None else self._parts.hello
+        return None if self._sealed is None else self._sealed.hello
 
     @property
     def epoch(self) -> int | None:
         """The epoch that frames are sealed in; None without a key."""
-        return None if self._parts is None else self._parts.sealer.epoch
+        return None if self._sealed is None else self._sealed.epoch
 
-    def add_member(self, member: int, user: str, hello: bytes | None) -> None:
+    def sealed_size(self, kind: Kind, length: int) -> int:
+        """Return how many bytes a payload of *length* becomes at most, from the descriptor on.
+
+        Raises:
+            PaddingExceeded: frames have a constant size, and it is smaller.
+
+        """
+        return BYTES + length if self._sealed is None else self._sealed.sealed_size(kind, length)
+
+    # --- who is there ---
+
+    def joined(
+        self, roster: Iterable[tuple[int, str, bytes | None]], now: float = 0.0
+    ) -> list[RefusedMember]:
+        """Take (member, user, hello) of all who are there after this side has joined, or joined again.
+
+        It replaces the roster of before. Returns whose hello is refused, and why.
+        """
+        if self._sealed is None:
+            return []
+        return self._sealed.joined((Announced(*member) for member in roster), now)
+
+    def add_member(self, member: int, user: str, hello: bytes | None, now: float = 0.0) -> None:
         """Open frames of *member*, which the relay says is *user*, by what its hello says.
 
         Whoever had the number before loses it, also when the hello is refused. A member without a
@@ -113,52 +112,112 @@ class ChannelCrypto(Uncopyable):
 
         Raises:
             HelloRefused: malformed, wrongly signed, made for another channel, user, suite or way of
-                sharing keys, one of our own sent back to us, or one member too many.
+                sharing keys, one of our own sent back to us, or one member too many; with managed
+                keys also when the member is not trusted, by the subclass that says why.
 
         """
-        if self._parts is None:
-            return
-        parts = self._parts
-        parts.opener.dismiss(member)
-        if hello is None:
-            return
-        read = read_hello(hello, parts.sender.ctx)
-        if read.session == parts.sender.session:
-            raise HelloRefused("the hello carries this side's own session; the relay sent it back")
-        if read.user != user:
-            raise HelloRefused("the hello names another user than the relay does")
-        if read.suite != parts.sender.suite.id:
-            raise HelloRefused("the member uses another cipher suite; give all members the same key")
-        if read.kem != parts.provider.kem:
-            raise HelloRefused("the member shares keys in another way; give all members the same key")
-        sender = Sender(parts.sender.ctx, parts.sender.suite, read.user, read.session)
-        parts.opener.admit(member, sender, hashlib.sha256(hello).digest())
+        if self._sealed is not None:
+            self._sealed.add_member(member, user, hello, now)
 
-    def remove_member(self, member: int) -> None:
+    def remove_member(self, member: int, now: float = 0.0) -> None:
         """Stop opening frames of *member*; an unknown number is no error.
 
         The counters seen of its session are remembered, so leaving and joining again lets no old
-        frame through.
+        frame through. With managed keys the others get a new key.
         """
-        if self._parts is not None:
-            self._parts.opener.dismiss(member)
+        if self._sealed is not None:
+            self._sealed.remove_member(member, now)
 
-    def set_key(self, epoch: int, secret: bytes) -> None:
+    def reconsider(self, roster: Iterable[tuple[int, str, bytes | None]], now: float) -> list[int]:
+        """Ask again about members that were not trusted; return the numbers that are admitted now."""
+        if self._sealed is None:
+            return []
+        return self._sealed.reconsider(now, (Announced(*member) for member in roster))
+
+    # --- what comes in ---
+
+    def receive(self, member: int, data: Payload, now: float, offset: int | None = None) -> list[Received]:
+        """Take a frame of *member* (``D | SFrame``); return what may be delivered now, in order.
+
+        That is nothing while the frame has to wait for its key or for proof that its sender is here now,
+        and what had to wait for this frame as well. *offset* comes out again with the frame.
+
+        Raises:
+            SealError: the frame is refused, see ``Opener.open``; or Unsigned; or it would have to wait
+                and there is no room (KeyMissing, NotFresh).
+
+        """
+        frame = data if type(data) is bytes else bytes(data)
+        if self._sealed is None:
+            return [Received(member, "", clear_open(member, frame), offset)]
+        return self._sealed.receive(member, frame, now, offset)
+
+    def receive_direct(self, member: int, data: bytes, now: float) -> None:
+        """Take what *member* sent to this one alone: a key, or that it has one.
+
+        Raises:
+            WrapRefused: it is not accepted; nothing has changed.
+            KeyMissing: the member is not a verified one, or there are no keys here.
+
+        """
+        if self._sealed is None:
+            raise KeyMissing
+        self._sealed.receive_direct(member, data, now)
+
+    def set_key(self, epoch: int, secret: bytes, now: float | None = None) -> None:
         """Seal with the application's *secret* for *epoch* from now on.
 
-        Frames of older epochs still open, until a new epoch with the same low four bits replaces
-        theirs. The present epoch with its own secret again changes nothing.
+        Frames of a member's older epochs open until ten seconds after its first good frame of a later one,
+        or until an epoch with the same low four bits replaces theirs. The present epoch with its own
+        secret again changes nothing.
 
         Raises:
             KeyMissing: this context was made by ``Key.none()``.
             EpochRefused: the epoch does not come after the present one.
             ValueError: the secret does not have 32 bytes.
+            SealError: keys are managed: the members make them.
             ContextPoisoned: the process has forked since this was made.
 
         """
-        if self._parts is None:
-            raise KeyMissing("a context without a key cannot be given one; join again with a key")
-        parts = self._parts
-        if parts.provider.set_key(epoch, secret):
-            parts.opener.forget_epoch(epoch)
-            parts.sealer.rekey(parts.provider.sending(parts.sender))
+        if self._sealed is None:
+            raise KeyMissing(_NO_KEY)
+        self._sealed.set_key(epoch, secret, now)
+
+    def rotate(self, secret: bytes, now: float | None = None) -> int:
+        """Seal with *secret* in the next epoch; return its number. Raises like ``set_key``."""
+        if self._sealed is None:
+            raise KeyMissing(_NO_KEY)
+        epoch = self._sealed.epoch + 1
+        self._sealed.set_key(epoch, secret, now)
+        return epoch
+
+    # --- what is due ---
+
+    @property
+    def stirred(self) -> bool:
+        """Whether something is to be taken, or ``next_timeout`` may have changed."""
+        return self._sealed is not None and self._sealed.stirred
+
+    def outgoing(self, now: float | None = None) -> list[Direct | ControlFrame]:
+        """Return what is to be sent, in this order, before any frame that was sealed since the last call.
+
+        Not to be called while there is no way to send it.
+        """
+        return [] if self._sealed is None else self._sealed.outgoing(now)
+
+    def take_ready(self) -> list[Received]:
+        """Return frames that became deliverable by something else than ``receive``, in order."""
+        return [] if self._sealed is None else self._sealed.receiving.take_ready()
+
+    def notices(self) -> list[Notice]:
+        """Return what happened since the last call."""
+        return [] if self._sealed is None else self._sealed.notices()
+
+    def next_timeout(self) -> float | None:
+        """Return when to call ``handle_timeout``; None for not at all."""
+        return None if self._sealed is None else self._sealed.next_timeout()
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due: give up what waited for too long, retire and make keys, look at the senders."""
+        if self._sealed is not None:
+            self._sealed.handle_timeout(now)

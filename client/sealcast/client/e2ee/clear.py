@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sealcast.client.errors import KeyMissing
+from sealcast.client.errors import KeyMissing, OpenFailed
 from sealcast.protocol.descriptor import BYTES, CLEAR, Descriptor
 from sealcast.protocol.errors import LocalProtocolError
 
-from .context import UNSUPPORTED_FLAGS
+from .context import LAYER_FLAGS, Payload
 from .opener import Opened, read_descriptor
-from .sealer import Payload
 
 __all__ = ["clear_open", "clear_seal"]
 
@@ -18,13 +17,13 @@ def clear_seal(descriptor: Descriptor, payload: Payload) -> bytes:
 
     Raises:
         KeyMissing: the descriptor announces a sealed frame. A frame never says it is sealed when it is not.
-        LocalProtocolError: the descriptor has a flag that is not supported yet.
+        LocalProtocolError: the descriptor has a flag that only sealed frames have.
 
     """
     if descriptor.version != CLEAR:
         raise KeyMissing("there is no key to seal with; make the descriptor with version 2")
-    if descriptor.flags & UNSUPPORTED_FLAGS:
-        raise LocalProtocolError("padded, signed and custom frames are not supported yet")
+    if descriptor.flags & LAYER_FLAGS:
+        raise LocalProtocolError("padded, signed and custom frames are sealed frames")
     return descriptor.wire + payload
 
 
@@ -38,6 +37,8 @@ def clear_open(member: int, data: Payload) -> Opened:
     """
     data = bytes(data)
     descriptor = read_descriptor(data)
+    if descriptor.flags & LAYER_FLAGS:
+        raise OpenFailed("the frame says that it is padded, signed or custom, which only sealed frames are")
     if descriptor.version != CLEAR:
         raise KeyMissing("the frame is sealed and this side has no key; join with the channel's key")
     return Opened(descriptor, data[BYTES:], None)

@@ -17,7 +17,8 @@ spelling and needs no normalisation.
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 from sealcast.protocol.descriptor import CUSTOM, PADDED, SIGNED
 from sealcast.protocol.names import app_id as check_app_id
@@ -29,10 +30,12 @@ __all__ = [
     "COUNTER_LIMIT",
     "EPOCH_BITS",
     "EPOCH_MAX",
+    "LAYER_FLAGS",
     "SESSION",
-    "UNSUPPORTED_FLAGS",
     "BaseKey",
+    "Payload",
     "Sender",
+    "Transform",
     "base_key",
     "bind16",
     "context_id",
@@ -42,6 +45,10 @@ __all__ = [
     "unpack_kid",
 ]
 
+Payload: TypeAlias = bytes | bytearray | memoryview
+Transform: TypeAlias = Callable[[bytes, Payload, bytes], bytes]
+"""``encrypt(nonce, data, aad)`` or ``decrypt(nonce, data, aad)``, with what lies on top of it."""
+
 SESSION: Final = 16
 """The size of a session id: random, made with the sending context, never stored."""
 EPOCH_MAX: Final = 2**32 - 1
@@ -50,9 +57,9 @@ EPOCH_BITS: Final = 15
 
 COUNTER_LIMIT: Final = 2**32
 """How many frames a key id seals in a session's life, whatever the epoch."""
-UNSUPPORTED_FLAGS: Final = PADDED | SIGNED | CUSTOM
-"""Flags that change what the plaintext means. Until that is built, frames that carry them are refused:
-ignoring the flag would hand padding or an unchecked signature to the application."""
+LAYER_FLAGS: Final = PADDED | SIGNED | CUSTOM
+"""Flags that change what the plaintext means. Sealing sets them, callers do not; and where nothing takes
+off what they announce, as in clear text, frames that carry them are refused."""
 
 
 class Sender(NamedTuple):

@@ -4,29 +4,31 @@
 
     hello = "SCH1" | u8 role | u16 suite | lp16(user) | session(16) | identity(32, Ed25519 public key)
             | u16 kem | lp16(kem public key) | u64 milliseconds since 1970 | challenge(8)
-    sent  = hello | Ed25519(identity, "sealcast/1 hello" | ctx | hello)(64)
+    sent  = hello | Ed25519(identity, "sealcast/1 hello" | ctx | hello)(64) | certificate, or nothing
 
 The relay carries it unread. It names the session that key derivation needs, and its signature ties
 all fields to one key pair. Who owns that key pair is another question: with a raw shared secret the
 pair is made for the session and thrown away, so a hello proves nothing about a person. It gives no
-power either, since frames open only under keys that come from the secret.
+power either, since frames open only under keys that come from the secret. With managed keys the
+certificate behind the signature says whose the key pair is (``certificate``); with shared secrets
+nothing may stand there.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealcast.client.errors import HelloRefused
-from sealcast.protocol.errors import InvalidName
 from sealcast.protocol.names import user_id
 
 from .context import SESSION, lp16
+from .reader import Reader
 
 __all__ = [
     "CHALLENGE",
@@ -37,13 +39,15 @@ __all__ = [
     "SIGNATURE",
     "Hello",
     "Role",
+    "SentHello",
     "public_bytes",
     "read_hello",
+    "read_sent_hello",
     "sign_hello",
 ]
 
 HELLO_MAX: Final = 3072
-"""The largest hello with its signature, in bytes."""
+"""The largest hello with its signature and certificate, in bytes."""
 SIGNATURE: Final = 64
 CHALLENGE: Final = 8
 
@@ -104,75 +108,65 @@ def public_bytes(identity: Ed25519PrivateKey) -> bytes:
     return identity.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def sign_hello(hello: Hello, ctx: bytes, identity: Ed25519PrivateKey) -> bytes:
-    """Return the hello as it is sent: encoded, with its signature after it."""
+class SentHello(NamedTuple):
+    """A hello as it was sent, taken apart; its signature was verified."""
+
+    hello: Hello
+    body: bytes
+    """The bytes that were signed: what hashes of a hello are made over."""
+    certificate: bytes
+    """What followed the signature, unread; empty when nothing did."""
+
+
+class _Signer(Protocol):
+    def sign(self, data: bytes, /) -> bytes: ...
+
+
+def sign_hello(hello: Hello, ctx: bytes, identity: _Signer, certificate: bytes = b"") -> bytes:
+    """Return the hello as it is sent: encoded, with its signature and the certificate after it."""
     body = hello.encode()
-    return body + identity.sign(_SIGNED + ctx + body)
+    return body + identity.sign(_SIGNED + ctx + body) + certificate
 
 
 def read_hello(data: bytes, ctx: bytes) -> Hello:
+    """Return the fields of a hello; see ``read_sent_hello``."""
+    return read_sent_hello(data, ctx).hello
+
+
+def read_sent_hello(data: bytes, ctx: bytes) -> SentHello:
     """Parse a hello and verify its signature for the channel that *ctx* stands for.
 
     Raises:
-        HelloRefused: longer than HELLO_MAX, malformed, with bytes left over, or wrongly signed.
+        HelloRefused: longer than HELLO_MAX, malformed, wrongly signed, or with bytes left over.
 
     """
     if len(data) > HELLO_MAX:
         raise HelloRefused("the hello is longer than 3072 bytes")
-    body, signature = data[:-SIGNATURE], data[-SIGNATURE:]
-    hello = _parse(body)
+    reader = Reader(data, "hello", HelloRefused)
+    hello = _parse(reader)
+    body = hello.encode()
+    signature, certificate = reader.take(SIGNATURE), reader.rest()
+    if hello.kem == KEM_NONE and certificate:
+        raise reader.refuse("has bytes left over")
     try:
         Ed25519PublicKey.from_public_bytes(hello.identity).verify(signature, _SIGNED + ctx + body)
     except (InvalidSignature, ValueError):
         raise HelloRefused("the hello's signature is wrong, or made for another channel") from None
-    return hello
+    return SentHello(hello, body, certificate)
 
 
-class _Reader:
-    """Takes fields off the front; every shortage is one refusal."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise HelloRefused("the hello is cut short")
-        part = self._data[self._at : end]
-        self._at = end
-        return part
-
-    def integer(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def prefixed(self) -> bytes:
-        return self.take(self.integer(2))
-
-    def end(self) -> None:
-        if self._at != len(self._data):
-            raise HelloRefused("the hello has bytes left over")
-
-
-def _parse(body: bytes) -> Hello:
-    reader = _Reader(body)
+def _parse(reader: Reader) -> Hello:
     if reader.take(len(_MAGIC)) != _MAGIC:
-        raise HelloRefused("the hello is of another version")
+        raise reader.refuse("is of another version")
     try:
         role = Role(reader.integer(1))
     except ValueError:
-        raise HelloRefused("the hello names an unknown role") from None
-    suite = reader.integer(2)
-    try:
-        user = user_id(reader.prefixed().decode("ascii"))
-    except (UnicodeDecodeError, InvalidName):
-        raise HelloRefused("the hello's user name is not allowed") from None
+        raise reader.refuse("names an unknown role") from None
+    suite, user = reader.integer(2), reader.user()
     session, identity = reader.take(SESSION), reader.take(_IDENTITY)
     kem, kem_public = reader.integer(2), reader.prefixed()
     if _KEM_SIZES.get(kem) != len(kem_public):
         raise HelloRefused("the hello's key encapsulation is unknown, or its key has the wrong size")
-    time_ms, challenge = reader.integer(8), reader.take(CHALLENGE)
-    reader.end()
-    return Hello(role, suite, user, session, identity, kem, kem_public, time_ms, challenge)
+    return Hello(
+        role, suite, user, session, identity, kem, kem_public, reader.integer(8), reader.take(CHALLENGE)
+    )

@@ -1,164 +1,83 @@
-"""Where keys come from: ``Key``, which an application holds, and the provider behind it.
+"""Where keys come from: ``Key``, which an application holds.
 
-``Key.raw`` is a shared secret of 32 random bytes per epoch, which the application hands to its
-members by its own means. Everybody who holds it can read everything of its epochs, and can seal in
-any member's name if the relay helps; a member is removed by giving the others a new secret.
+===================  =================================================================================
+``Key.raw``          a shared secret of 32 random bytes per epoch, handed out by the application
+``Key.passphrase``   the same, made from words that people can say to each other
+``Key.managed``      every member has keys of its own and gives them to members that it can verify
+``Key.none``         no encryption
+===================  =================================================================================
+
+docs/keys.md says which one to take.
 """
 
 from __future__ import annotations
 
-import hmac
+import secrets
+import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from sealcast.client.errors import EpochRefused
+from sealcast.client.errors import CertificateMissing
 
 from .channel import ChannelCrypto
-from .context import EPOCH_BITS, EPOCH_MAX, BaseKey, Sender, base_key, context_id, epoch_key
-from .hello import KEM_NONE
+from .context import SESSION, BaseKey, Sender, context_id
+from .conversation import Conversation
+from .custom import FrameCipher
+from .hello import Role
+from .identity import Identity
+from .kem import kem_by_name
 from .lifetime import Uncopyable
-from .suites import AES_128_GCM, Suite, suite_by_id, suite_by_name
+from .managed import ManagedKeys
+from .padding import PaddingRule
+from .passphrase import secret_of_passphrase
+from .protection import Protection
+from .provider import KeyProvider
+from .shared_secrets import SECRET, SharedSecrets, check_epoch, check_secret
+from .suites import Suite
+from .trust import AuthorityTrust, Claim, trust_policy
+from .trust_store import TrustStore
 
 __all__ = ["SECRET", "Key", "KeyProvider", "SharedSecrets"]
 
-SECRET: Final = 32
-"""The size of a raw secret, in bytes."""
+_Made: TypeAlias = tuple[KeyProvider, bytes]
+"""A provider, and the certificate that follows the hello."""
 
 
-class KeyProvider(Protocol):
-    """The source of base keys for one channel: what every way of agreeing on keys comes down to.
+class _SenderKeys(ManagedKeys):
+    """Managed keys under the provider's interface: what is held does not depend on the beacon's epoch."""
 
-    A provider is made for one bound context and used by it alone.
-    """
+    __slots__ = ()
 
-    @property
-    def suite(self) -> Suite:
-        """The suite that all members of the channel use."""
-
-    @property
-    def kem(self) -> int:
-        """How keys are wrapped to this member, as its hello says it; ``KEM_NONE`` when they are not."""
-
-    @property
-    def kem_public(self) -> bytes:
-        """The public key that others wrap to; empty for ``KEM_NONE``."""
-
-    def identity(self) -> Ed25519PrivateKey:
-        """Return the key that signs the hello."""
-
-    def sending(self, sender: Sender) -> BaseKey:
-        """Return the base key that *sender*, which is this side, seals with from now on."""
-
-    def receiving(self, sender: Sender, epoch: int, step: int) -> BaseKey | None:
-        """Return the base key of another sender by the low four bits of epoch and step, or None."""
-
-    def set_key(self, epoch: int, secret: bytes) -> bool:
-        """Take the application's secret for a new epoch; return False when it is the present one.
-
-        Raises:
-            EpochRefused: the epoch does not come after the present one.
-
-        """
-
-
-class SharedSecrets(Uncopyable):
-    """The provider behind ``Key.raw``: one secret per epoch, the same for all members.
-
-    Keeps at most sixteen epochs, one for each value of the low four bits, and of each not the secret
-    but what HKDF extracts from it for this channel.
-    """
-
-    __slots__ = ("_ctx", "_current", "_epochs", "_suite")
-
-    def __init__(self, ctx: bytes, suite: Suite, epoch: int, secret: bytes) -> None:
-        self._ctx = ctx
-        self._suite = suite
-        self._current = epoch
-        self._epochs = {epoch & EPOCH_BITS: (epoch, epoch_key(suite, ctx, secret))}
-
-    def __repr__(self) -> str:
-        return f"SharedSecrets(suite={self._suite}, epoch={self._current})"
-
-    @property
-    def suite(self) -> Suite:
-        """The suite that all members of the channel use."""
-        return self._suite
-
-    @property
-    def kem(self) -> int:
-        """Always ``KEM_NONE``: everybody has the secret."""
-        return KEM_NONE
-
-    @property
-    def kem_public(self) -> bytes:
-        """Always empty."""
-        return b""
-
-    def identity(self) -> Ed25519PrivateKey:
-        """Return a key pair that lives for one session: a shared secret names nobody."""
-        return Ed25519PrivateKey.generate()
-
-    def sending(self, sender: Sender) -> BaseKey:
-        """Return this side's base key in the present epoch."""
-        epoch, extracted = self._epochs[self._current & EPOCH_BITS]
-        return BaseKey(epoch, 0, base_key(extracted, sender, epoch))
-
-    def receiving(self, sender: Sender, epoch: int, step: int) -> BaseKey | None:
-        """Return another sender's base key in a kept epoch; shared secrets have no ratchet steps."""
-        kept = self._epochs.get(epoch)
-        if kept is None or step:
-            return None
-        return BaseKey(kept[0], 0, base_key(kept[1], sender, kept[0]))
-
-    def set_key(self, epoch: int, secret: bytes) -> bool:
-        """Make *epoch* the present one; an older epoch with the same low four bits is dropped.
-
-        Returns False for the present epoch with its own secret again.
-
-        Raises:
-            EpochRefused: the epoch does not come after the present one, or is not a u32.
-            ValueError: the secret does not have 32 bytes.
-
-        """
-        extracted = epoch_key(self._suite, self._ctx, _secret(secret))
-        if epoch == self._current:
-            if hmac.compare_digest(extracted, self._epochs[epoch & EPOCH_BITS][1]):
-                return False
-            raise EpochRefused("this epoch has another secret already; give the new key a higher epoch")
-        if epoch < self._current:
-            raise EpochRefused
-        self._epochs[_epoch(epoch) & EPOCH_BITS] = (epoch, extracted)
-        self._current = epoch
-        return True
-
-
-def _secret(secret: bytes | bytearray | memoryview) -> bytes:
-    if not isinstance(secret, bytes | bytearray | memoryview):
-        raise TypeError("a secret is bytes, not text; make one with `sealcast genkey`")
-    if len(secret) != SECRET:
-        raise ValueError(f"a secret has {SECRET} random bytes; make one with `sealcast genkey`")
-    return bytes(secret)
-
-
-def _epoch(epoch: int) -> int:
-    if not 0 <= epoch <= EPOCH_MAX:
-        raise EpochRefused("an epoch is a number from 0 to 2^32 - 1")
-    return epoch
+    def held(self, sender: Sender, epoch: int | None = None) -> BaseKey | None:
+        return super().held(sender)
 
 
 class Key(Uncopyable):
     """What an application gives to ``Client.join``: how this channel is encrypted.
 
-    Made by ``Key.raw`` or ``Key.none``. Never shows its secret, and is never copied or pickled.
+    Made by its class methods. Never shows its secret, and is never copied or pickled.
+
+    All members of a channel need the same choices here, except ``padding`` and ``audience``:
+
+    - ``suite``: ``AES_128_GCM`` (the default) or ``AES_256_GCM``; or ``cipher``, the application's own.
+    - ``padding``: ``none``, ``buckets`` or ``constant(size)``: how much the sizes of frames say.
+    - ``sign_media``: sign frames in batches, and tell whose were not (``Authentic``, ``Unauthentic``).
+      Messages are signed in any case.
+    - ``audience``: this member only listens in a large channel: senders need not prove their freshness
+      to it alone, the time in their beacons is enough.
     """
 
-    __slots__ = ("_label", "_provider")
+    __slots__ = ("_label", "_protection", "_provider")
 
-    def __init__(self, label: str, provider: Callable[[bytes], KeyProvider] | None) -> None:
-        """Use the class methods; *provider* makes a provider for a channel's ``ctx``."""
+    def __init__(
+        self,
+        label: str,
+        protection: Protection,
+        provider: Callable[[str, str, Sender], _Made] | None,
+    ) -> None:
+        """Use the class methods; *provider* makes keys for (app, channel, this side)."""
         self._label = label
+        self._protection = protection
         self._provider = provider
 
     def __repr__(self) -> str:
@@ -166,35 +85,151 @@ class Key(Uncopyable):
 
     @classmethod
     def raw(
-        cls, secret: bytes | bytearray | memoryview, *, suite: Suite | str = AES_128_GCM, epoch: int = 0
+        cls,
+        secret: bytes | bytearray | memoryview,
+        *,
+        suite: Suite | str | None = None,
+        epoch: int = 0,
+        cipher: FrameCipher | None = None,
+        padding: PaddingRule = "none",
+        sign_media: bool = False,
+        audience: bool = False,
     ) -> Key:
         """Return a key from a shared secret of 32 random bytes.
 
-        All members need the same secret, suite and epoch. ``ChannelCrypto.set_key`` rotates it.
+        All members need the same secret and epoch. ``Channel.rotate`` changes it.
 
         Raises:
-            ValueError: the secret does not have 32 bytes.
+            ValueError: the secret does not have 32 bytes, or the arguments do not go together.
             SuiteRefused: the suite is not offered.
             EpochRefused: the epoch is not a u32.
 
         """
-        chosen = suite_by_name(suite) if isinstance(suite, str) else suite_by_id(suite.id)
-        material, start = _secret(secret), _epoch(epoch)
-        label = f"Key.raw(suite={chosen}, epoch={start})"
+        protection = Protection.of(suite, cipher, padding, sign_media, audience)
+        return cls._shared("raw", check_secret(secret), check_epoch(epoch), protection)
+
+    @classmethod
+    def passphrase(
+        cls,
+        passphrase: str,
+        salt: bytes | bytearray | memoryview,
+        *,
+        suite: Suite | str | None = None,
+        epoch: int = 0,
+        cipher: FrameCipher | None = None,
+        padding: PaddingRule = "none",
+        sign_media: bool = False,
+        audience: bool = False,
+    ) -> Key:
+        """Return a key from a passphrase and a salt of 32 bytes, the same for all members.
+
+        It takes about 0.2 s; in a coroutine: ``await asyncio.to_thread(Key.passphrase, words, salt)``.
+        The relay can try passphrases on what it recorded, so take a long one, or better ``Key.raw``.
+
+        Raises:
+            PassphraseRefused: the passphrase is shorter than 12 characters, or the salt not 32 bytes.
+            ValueError: the arguments do not go together.
+            SuiteRefused: the suite is not offered.
+            EpochRefused: the epoch is not a u32.
+
+        """
+        protection = Protection.of(suite, cipher, padding, sign_media, audience)
+        start = check_epoch(epoch)
+        return cls._shared("passphrase", secret_of_passphrase(passphrase, salt), start, protection)
+
+    @classmethod
+    def _shared(cls, how: str, secret: bytes, epoch: int, protection: Protection) -> Key:
         # A closure, not functools.partial: the repr of a partial shows its arguments.
-        return cls(label, lambda ctx: SharedSecrets(ctx, chosen, start, material))
+        def make(app_id: str, channel: str, sender: Sender) -> _Made:
+            return SharedSecrets(sender.ctx, sender.suite, epoch, secret), b""
+
+        return cls(f"Key.{how}(suite={protection.suite}, epoch={epoch})", protection, make)
+
+    @classmethod
+    def managed(
+        cls,
+        identity: Identity,
+        authority: bytes | None = None,
+        *,
+        certificate: bytes | None = None,
+        kem: str = "x25519",
+        trust: str = "authority",
+        verify_member: Callable[[Claim], bool] | None = None,
+        store: TrustStore | None = None,
+        suite: Suite | str | None = None,
+        cipher: FrameCipher | None = None,
+        padding: PaddingRule = "none",
+        sign_media: bool = False,
+        audience: bool = False,
+    ) -> Key:
+        """Return keys that the members make themselves, for members that they can verify.
+
+        Who leaves reads nothing that comes later, who joins nothing that came earlier.
+
+        Args:
+            identity: this user's long-lived key.
+            authority: the public key, 32 bytes, of the authority that certifies members.
+            certificate: this user's, if the identity does not carry it already (``Identity.hold``).
+            kem: ``x25519``, or ``x-wing`` against who records today and computes in quanta later.
+            trust: who counts as a member: ``authority``, ``callback`` or ``first_use``.
+            verify_member: for ``callback``: called with a ``Claim``, returns True for a member.
+            store: for ``first_use``: where identities are remembered.
+            suite: see ``Key``; so for the rest.
+            cipher: see ``Key``.
+            padding: see ``Key``.
+            sign_media: see ``Key``.
+            audience: see ``Key``.
+
+        Raises:
+            ValueError: the arguments do not go together.
+            CertificateRefused: the certificate is none, or for another identity.
+            KemRefused: the key encapsulation is not offered here.
+            SuiteRefused: the suite is not offered.
+
+        """
+        protection = Protection.of(suite, cipher, padding, sign_media, audience)
+        policy = trust_policy(authority, verify_member=verify_member, trust=trust, store=store)
+        chosen = kem_by_name(kem)
+        if certificate is not None:
+            identity.hold(certificate)
+        role = Role.AUDIENCE if audience else Role.MEMBER
+
+        def make(app_id: str, channel: str, sender: Sender) -> _Made:
+            own = identity.certificate(sender.ctx, sender.user)
+            if isinstance(policy, AuthorityTrust):
+                # What the others would refuse is better refused before the join.
+                if not own:
+                    raise CertificateMissing("this identity carries no certificate for this user and channel")
+                claim = Claim(app_id, channel, sender.ctx, sender.user, identity.public, role, own)
+                policy.check(claim, time.time())
+            return _SenderKeys(app_id, channel, sender, identity, policy, kem=chosen), own
+
+        return cls(f"Key.managed(suite={protection.suite}, kem={kem}, trust={trust})", protection, make)
 
     @classmethod
     def none(cls) -> Key:
         """Return the absence of a key: clear text, which the relay and its operator can read."""
-        return cls("Key.none()", None)
+        return cls("Key.none()", Protection(), None)
 
-    def bind(self, app_id: str, channel: str, user: str) -> ChannelCrypto:
+    def bind(
+        self, app_id: str, channel: str, user: str, *, wall: Callable[[], float] = time.time
+    ) -> ChannelCrypto:
         """Return a new sending and receiving context for *user* in a channel, with a fresh session.
+
+        Args:
+            app_id: the app.
+            channel: the channel's name.
+            user: the user's name.
+            wall: the time in Unix seconds.
 
         Raises:
             InvalidName: a name is not allowed.
+            CertificateRefused: managed keys, and this user's own certificate does not hold here.
 
         """
         ctx = context_id(app_id, channel)
-        return ChannelCrypto(ctx, user, self._provider(ctx) if self._provider else None)
+        if self._provider is None:
+            return ChannelCrypto(user, None)
+        sender = Sender(ctx, self._protection.suite, user, secrets.token_bytes(SESSION))
+        provider, certificate = self._provider(app_id, channel, sender)
+        return ChannelCrypto(user, Conversation(sender, provider, self._protection, certificate, wall))

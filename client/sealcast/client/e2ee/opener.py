@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sealcast.client.errors import (
     ClearTextRefused,
@@ -27,8 +28,19 @@ from sealcast.protocol.descriptor import BYTES, CLEAR, Descriptor, DescriptorErr
 from sealcast.protocol.sframe import HeaderError, read_header
 
 from . import lifetime
-from .context import COUNTER_LIMIT, EPOCH_BITS, UNSUPPORTED_FLAGS, BaseKey, Sender, bind16, unpack_kid
-from .sealer import Payload
+from .context import (
+    COUNTER_LIMIT,
+    EPOCH_BITS,
+    LAYER_FLAGS,
+    BaseKey,
+    Payload,
+    Sender,
+    Transform,
+    bind16,
+    unpack_kid,
+)
+from .custom import CustomKey
+from .layers import OpenLayers
 from .suites import NONCE, TAG
 
 __all__ = ["CONTEXTS_MAX", "MEMBERS_MAX", "RETIRED_MAX", "Opened", "Opener", "read_descriptor"]
@@ -45,7 +57,6 @@ _ROUTE = BYTES + 3
 """Descriptor, config byte and a key id of two bytes: as far as frames of a stream look alike."""
 # What Opened(...) comes down to, without the Python frame in between.
 _new: Final = tuple.__new__
-_Decrypt: TypeAlias = Callable[[bytes, bytes, bytes], bytes]
 
 
 class Opened(NamedTuple):
@@ -72,23 +83,25 @@ class _Window:
 class _Context(NamedTuple):
     """What opening under one key id needs."""
 
-    decrypt: _Decrypt
+    decrypt: Transform
+    custom: CustomKey | None
     salt: int
     bind: bytes
     window: _Window
 
 
-_Route: TypeAlias = tuple[_Window, _Decrypt, int, bytes, Descriptor, int, int]
+_Route: TypeAlias = tuple[_Window, Transform, int, bytes, Descriptor, int, int]
 
 
 class _Peer:
     """One sending context of another member. Several member numbers may stand for it in turn."""
 
-    __slots__ = ("contexts", "hello_id", "members", "routes", "sender", "windows")
+    __slots__ = ("contexts", "hello_id", "identity", "members", "routes", "sender", "windows")
 
-    def __init__(self, sender: Sender, hello_id: bytes) -> None:
+    def __init__(self, sender: Sender, hello_id: bytes, identity: Ed25519PublicKey | None) -> None:
         self.sender = sender
         self.hello_id = hello_id
+        self.identity = identity
         self.members = 0
         self.windows: dict[int, _Window] = {}
         self.contexts: dict[int, _Context] = {}
@@ -98,9 +111,13 @@ class _Peer:
         self.contexts = {}
         self.routes = {}
 
-    def forget_epoch(self, bits: int) -> None:
+    def forget_epoch(self, bits: int, below: int) -> None:
+        def stays(kid: int) -> bool:
+            _, epoch, step = unpack_kid(kid)
+            return epoch != bits or step >= below
+
         if self.contexts:
-            self.contexts = {kid: c for kid, c in self.contexts.items() if unpack_kid(kid)[1] != bits}
+            self.contexts = {kid: context for kid, context in self.contexts.items() if stays(kid)}
             self.routes = {}
 
 
@@ -108,27 +125,26 @@ def read_descriptor(data: bytes) -> Descriptor:
     """Read the descriptor of a received frame.
 
     Raises:
-        OpenFailed: it is malformed, or has a flag that is not supported yet.
+        OpenFailed: it is malformed.
 
     """
     try:
-        descriptor = decode(data)
+        return decode(data)
     except DescriptorError:
         raise OpenFailed from None
-    if descriptor.flags & UNSUPPORTED_FLAGS:
-        raise OpenFailed("the frame is padded, signed or custom, which is not supported yet")
-    return descriptor
 
 
 class Opener(lifetime.Uncopyable):
     """The receiving half of a channel's encryption. One thread at a time.
 
-    *receiving* finds the base key of a sender by the low four bits of epoch and step, or None.
+    *receiving* finds the base key of a sender by the low four bits of epoch and step, or None. *layers*
+    takes signature, padding and the like off; without it frames that have them are refused.
     """
 
     __slots__ = (
         "_contexts",
         "_forks",
+        "_layers",
         "_members",
         "_members_max",
         "_peers",
@@ -142,10 +158,12 @@ class Opener(lifetime.Uncopyable):
         self,
         receiving: Callable[[Sender, int, int], BaseKey | None],
         *,
+        layers: OpenLayers | None = None,
         members_max: int = MEMBERS_MAX,
         retired_max: int = RETIRED_MAX,
     ) -> None:
         self._receiving = receiving
+        self._layers = layers
         self._members_max = members_max
         self._retired_max = retired_max
         self._forks = lifetime.forks
@@ -158,10 +176,13 @@ class Opener(lifetime.Uncopyable):
     def __repr__(self) -> str:
         return f"Opener(members={len(self._members)}, retired={len(self._retired)})"
 
-    def admit(self, member: int, sender: Sender, hello_id: bytes) -> None:
+    def admit(
+        self, member: int, sender: Sender, hello_id: bytes, identity: Ed25519PublicKey | None = None
+    ) -> None:
         """Open frames of *member* as those of *sender*, whose verified hello has the hash *hello_id*.
 
-        A session that was seen before goes on with its old windows.
+        *identity* is the key that its signed frames are verified with; without one they are refused. A
+        session that was seen before goes on with its old windows.
 
         Raises:
             HelloRefused: another hello introduced the same session, or there are too many members.
@@ -173,7 +194,7 @@ class Opener(lifetime.Uncopyable):
         name = (sender.user, sender.session)
         peer = self._peers.get(name) or self._retired.get(name)
         if peer is None:
-            peer = _Peer(sender, hello_id)
+            peer = _Peer(sender, hello_id, identity)
         elif peer.hello_id != hello_id:
             raise HelloRefused("another hello has introduced this session already")
         if self._retired.pop(name, None):
@@ -204,9 +225,24 @@ class Opener(lifetime.Uncopyable):
     def forget_epoch(self, epoch: int) -> None:
         """Drop the receive keys of every epoch with the low four bits of *epoch*; windows stay."""
         for peer in self._peers.values():
-            before = len(peer.contexts)
-            peer.forget_epoch(epoch & EPOCH_BITS)
-            self._contexts -= before - len(peer.contexts)
+            self._forget(peer, epoch, EPOCH_BITS + 1)
+
+    def forget_keys(self, name: tuple[str, bytes], epoch: int, below: int) -> None:
+        """Drop the receive keys of one sender's epoch, of the steps *below* one; windows stay."""
+        peer = self._peers.get(name)
+        if peer is not None:
+            self._forget(peer, epoch, below)
+
+    def _forget(self, peer: _Peer, epoch: int, below: int) -> None:
+        before = len(peer.contexts)
+        peer.forget_epoch(epoch & EPOCH_BITS, below)
+        self._contexts -= before - len(peer.contexts)
+
+    def last(self, name: tuple[str, bytes], kid: int) -> int:
+        """Return the last counter opened under a sender's key id; -1 when there is none."""
+        peer = self._peers.get(name)
+        window = peer.windows.get(kid) if peer is not None else None
+        return -1 if window is None else window.last
 
     def open(self, member: int, data: Payload) -> Opened:
         """Open ``D | SFrame`` as sent by *member*.
@@ -215,6 +251,7 @@ class Opener(lifetime.Uncopyable):
             KeyMissing: the member has no hello, or seals in an epoch whose key is not here.
             ClearTextRefused: the frame is clear text.
             OpenFailed: the frame is malformed or does not authenticate.
+            SignatureForged: it does, and its signature is not its sender's.
             Replayed: its counter is not above the last one.
             ContextPoisoned: the process has forked since this was made.
 
@@ -259,7 +296,8 @@ class Opener(lifetime.Uncopyable):
             kid, ctr, end = read_header(data, BYTES)
         except HeaderError:
             raise OpenFailed from None
-        if kid >> 8 != descriptor.stream or ctr >= COUNTER_LIMIT or len(data) < end + TAG:
+        least = end + (0 if self._layers is not None and self._layers.cipher is not None else TAG)
+        if kid >> 8 != descriptor.stream or ctr >= COUNTER_LIMIT or len(data) < least:
             raise OpenFailed
         context = peer.contexts.get(kid)
         fresh = context is None
@@ -268,8 +306,9 @@ class Opener(lifetime.Uncopyable):
         if ctr <= context.window.last:
             raise Replayed
         bound = context.bind + descriptor.wire
+        decrypt = self._layered(peer, context, descriptor)
         try:
-            payload = context.decrypt(
+            payload = decrypt(
                 (context.salt ^ ctr).to_bytes(NONCE, "big"), data[end:], data[BYTES:end] + bound
             )
         except InvalidTag:
@@ -280,9 +319,20 @@ class Opener(lifetime.Uncopyable):
         if end > _ROUTE and kid > 0xFF:
             if len(peer.routes) >= _ROUTES_MAX:
                 peer.routes.clear()
-            route = (context.window, context.decrypt, context.salt, bound, descriptor, end, end + TAG)
+            route = (context.window, decrypt, context.salt, bound, descriptor, end, least)
             peer.routes[data[:_ROUTE]] = route
         return Opened(descriptor, payload, ctr)
+
+    def _layered(self, peer: _Peer, context: _Context, descriptor: Descriptor) -> Transform:
+        """Return what opens frames with this descriptor, flags and all."""
+        layers, identity = self._layers, peer.identity
+        if layers is None or identity is None:
+            if descriptor.flags & LAYER_FLAGS:
+                raise OpenFailed("the frame is padded, signed or custom, and nothing here takes that off")
+            return context.decrypt
+        layers.check(descriptor)
+        decrypt = context.decrypt if context.custom is None else context.custom.opening(descriptor)
+        return layers.wrap(decrypt, descriptor, identity)
 
     def _context(self, peer: _Peer, kid: int) -> _Context:
         """Derive what opens *kid*. Nothing is kept before a tag has verified under it."""
@@ -291,10 +341,13 @@ class Opener(lifetime.Uncopyable):
         if base is None:
             raise KeyMissing
         suite = peer.sender.suite
-        key, salt = suite.schedule(base.key, kid)
+        key, salt_bytes = suite.schedule(base.key, kid)
+        salt = int.from_bytes(salt_bytes, "big")
         window = peer.windows.get(kid) or _Window()
+        cipher = None if self._layers is None else self._layers.cipher
+        custom = None if cipher is None else CustomKey(cipher, key, salt, peer.sender, base.epoch)
         bind = bind16(peer.sender, base.epoch)
-        return _Context(suite.cipher(key).decrypt, int.from_bytes(salt, "big"), bind, window)
+        return _Context(suite.cipher(key).decrypt, custom, salt, bind, window)
 
     def _keep(self, peer: _Peer, kid: int, context: _Context) -> None:
         if self._contexts >= CONTEXTS_MAX:

@@ -22,16 +22,15 @@ from sealcast.protocol.errors import LocalProtocolError
 from sealcast.protocol.sframe import encode_header
 
 from . import lifetime
-from .context import COUNTER_LIMIT, UNSUPPORTED_FLAGS, BaseKey, Sender, bind16, pack_kid
+from .context import COUNTER_LIMIT, LAYER_FLAGS, BaseKey, Payload, Sender, Transform, bind16, pack_kid
+from .custom import CustomKey
+from .layers import SealLayers
 from .suites import NONCE
 
-__all__ = ["LockedCounter", "Payload", "Sealer"]
-
-Payload: TypeAlias = bytes | bytearray | memoryview
+__all__ = ["LockedCounter", "Sealer"]
 
 _ROUTES_MAX = 1024
 _BYTE = tuple(bytes((value,)) for value in range(256))
-_Encrypt: TypeAlias = Callable[[bytes, Payload, bytes], bytes]
 
 
 class LockedCounter:
@@ -50,14 +49,35 @@ class LockedCounter:
             self._next = number + 1
         return number
 
+    def __repr__(self) -> str:
+        return f"count({self._next})"
 
-def _plain_counter(first: int) -> Callable[[], int]:
+
+class _Counter(NamedTuple):
+    """A counter of frames: how to take its next number, and a look at it without taking it."""
+
+    take: Callable[[], int]
+    source: object
+
+    @property
+    def next(self) -> int:
+        # ``itertools.count`` shows its next number nowhere else.
+        return int(repr(self.source)[len("count(") : -1])
+
+
+def _locked_counter(first: int) -> _Counter:
+    counter = LockedCounter(first)
+    return _Counter(counter, counter)
+
+
+def _plain_counter(first: int) -> _Counter:
     # One call into C, which the interpreter lock makes indivisible, at a sixth of a lock's cost.
-    return itertools.count(first).__next__
+    counter = itertools.count(first)
+    return _Counter(counter.__next__, counter)
 
 
-_new_counter: Final[Callable[[int], Callable[[], int]]] = (
-    LockedCounter if sysconfig.get_config_var("Py_GIL_DISABLED") else _plain_counter
+_new_counter: Final[Callable[[int], _Counter]] = (
+    _locked_counter if sysconfig.get_config_var("Py_GIL_DISABLED") else _plain_counter
 )
 
 
@@ -65,7 +85,9 @@ class _Context(NamedTuple):
     """What sealing under one key id needs."""
 
     take: Callable[[], int]
-    encrypt: _Encrypt
+    encrypt: Transform
+    custom: CustomKey | None
+    """What encrypts instead, where the application has a cipher of its own."""
     salt: int
     bind: bytes
     headers: tuple[bytes, ...]
@@ -75,7 +97,7 @@ class _Context(NamedTuple):
 
 
 _Route: TypeAlias = tuple[
-    Callable[[], int], _Encrypt, int, bytes, tuple[bytes, ...], bytes, bytes, tuple[bytes, ...]
+    bytes, Callable[[], int], Transform, int, bytes, tuple[bytes, ...], bytes, bytes, tuple[bytes, ...]
 ]
 
 
@@ -87,16 +109,46 @@ class Sealer(lifetime.Uncopyable):
     epochs, can then insist that the counters of each key id grow.
     """
 
-    __slots__ = ("_base", "_contexts", "_counters", "_first", "_forks", "_lock", "_routes", "_sender")
+    __slots__ = (
+        "_base",
+        "_contexts",
+        "_counters",
+        "_first",
+        "_forks",
+        "_layers",
+        "_lock",
+        "_on_use",
+        "_routes",
+        "_sender",
+    )
 
-    def __init__(self, sender: Sender, base: BaseKey, *, first_counter: int = 0) -> None:
-        """Start at *first_counter* on every key id; a higher start is legal and never less safe."""
+    def __init__(
+        self,
+        sender: Sender,
+        base: BaseKey,
+        *,
+        first_counter: int = 0,
+        layers: SealLayers | None = None,
+        on_use: Callable[[BaseKey, int], None] | None = None,
+    ) -> None:
+        """Make the context of one sender.
+
+        Args:
+            sender: this side.
+            base: the key to begin with.
+            first_counter: where every key id starts; a higher start is legal and never less safe.
+            layers: signature, padding, the application's cipher. Without them frames have none.
+            on_use: told (key, stream) before a stream's first frame under a key, by the thread that seals.
+
+        """
         self._sender = sender
         self._base = base
         self._first = first_counter
         self._forks = lifetime.forks
         self._lock = threading.Lock()
-        self._counters: dict[int, Callable[[], int]] = {}
+        self._layers = layers
+        self._on_use = on_use
+        self._counters: dict[int, _Counter] = {}
         self._contexts: dict[int, _Context] = {}
         self._routes: dict[bytes, _Route] = {}
 
@@ -108,6 +160,18 @@ class Sealer(lifetime.Uncopyable):
         """The epoch that frames are sealed in."""
         return self._base.epoch
 
+    @property
+    def base(self) -> BaseKey:
+        """The key that frames are sealed under."""
+        return self._base
+
+    def progress(self) -> list[tuple[int, int]]:
+        """Return each stream that was sealed under the present key, with the counter that comes next."""
+        with self._lock:
+            base, streams = self._base, sorted(self._contexts)
+            kids = [pack_kid(stream, base.epoch, base.step) for stream in streams]
+            return [(stream, self._counters[kid].next) for stream, kid in zip(streams, kids, strict=True)]
+
     def seal(self, descriptor: Descriptor, payload: Payload) -> bytes:
         """Seal *payload* for the descriptor's stream; return ``D | SFrame``.
 
@@ -115,7 +179,9 @@ class Sealer(lifetime.Uncopyable):
 
         Raises:
             ClearTextRefused: the descriptor announces clear text.
-            LocalProtocolError: the descriptor has a flag that is not supported yet.
+            LocalProtocolError: the descriptor has a flag that only the encryption sets.
+            PaddingExceeded: it does not fit the constant size that was asked for.
+            CipherFailed: the application's own cipher failed.
             CounterExhausted: the stream has sealed 2^32 frames under its key id.
             ContextPoisoned: the process has forked since this was made.
 
@@ -124,9 +190,9 @@ class Sealer(lifetime.Uncopyable):
             raise ContextPoisoned
         wire = descriptor.wire
         try:
-            take, encrypt, salt, bound, inline, one, two, longer = self._routes[wire]
+            wire, take, encrypt, salt, bound, inline, one, two, longer = self._routes[wire]
         except KeyError:
-            take, encrypt, salt, bound, inline, one, two, longer = self._route(descriptor)
+            wire, take, encrypt, salt, bound, inline, one, two, longer = self._route(descriptor)
         ctr = take()
         if ctr > 0xFFFF:
             if ctr >= COUNTER_LIMIT:
@@ -162,16 +228,23 @@ class Sealer(lifetime.Uncopyable):
     def _route(self, descriptor: Descriptor) -> _Route:
         if descriptor.version != SEALED:
             raise ClearTextRefused
-        if descriptor.flags & UNSUPPORTED_FLAGS:
-            raise LocalProtocolError("padded, signed and custom frames are not supported yet")
+        if descriptor.flags & LAYER_FLAGS:
+            raise LocalProtocolError("the encryption sets the flags padded, signed and custom by itself")
+        outgoing = descriptor if self._layers is None else self._layers.describe(descriptor)
         with self._lock:
             context = self._contexts.get(descriptor.stream) or self._context(descriptor.stream)
+            encrypt = context.encrypt
+            if self._layers is not None:
+                if context.custom is not None:
+                    encrypt = context.custom.sealing(outgoing)
+                encrypt = self._layers.wrap(encrypt, outgoing)
             prefixes = context.prefixes
             route = (
+                outgoing.wire,
                 context.take,
-                context.encrypt,
+                encrypt,
                 context.salt,
-                context.bind + descriptor.wire,
+                context.bind + outgoing.wire,
                 context.headers,
                 prefixes[1],
                 prefixes[2],
@@ -184,15 +257,20 @@ class Sealer(lifetime.Uncopyable):
 
     def _context(self, stream: int) -> _Context:
         suite, base = self._sender.suite, self._base
+        if self._on_use is not None:
+            self._on_use(base, stream)
         kid = pack_kid(stream, base.epoch, base.step)
-        key, salt = suite.schedule(base.key, kid)
-        take = self._counters.get(kid)
-        if take is None:
-            take = self._counters[kid] = _new_counter(self._first)
+        key, salt_bytes = suite.schedule(base.key, kid)
+        salt = int.from_bytes(salt_bytes, "big")
+        counter = self._counters.get(kid)
+        if counter is None:
+            counter = self._counters[kid] = _new_counter(self._first)
+        cipher = None if self._layers is None else self._layers.cipher
         context = _Context(
-            take,
+            counter.take,
             suite.cipher(key).encrypt,
-            int.from_bytes(salt, "big"),
+            None if cipher is None else CustomKey(cipher, key, salt, self._sender, base.epoch),
+            salt,
             bind16(self._sender, base.epoch),
             tuple(encode_header(kid, ctr) for ctr in range(8)),
             (b"", *(encode_header(kid, max(8, 1 << 8 * size - 8))[:-size] for size in range(1, 5))),

@@ -1,0 +1,89 @@
+"""When this side sends a beacon, and whose challenges it echoes.
+
+A beacon is for those who receive something, so only a member that has sealed something (other than a
+beacon) in its session sends any: one before the first frame of each epoch, one within 250 ms of a new
+member's hello, and one every 5 s. 255 challenges fit; those that were not echoed yet go first, and while
+there are any the next beacon comes after 250 ms.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import Final
+
+from .beacon import ECHOES_MAX
+from .rekey import Name
+
+__all__ = ["EVERY", "SOON", "Beaconing"]
+
+EVERY: Final = 5.0
+SOON: Final = 0.25
+
+
+class Beaconing:
+    """The schedule. No I/O, no clock. ``spoke`` may be called from any thread."""
+
+    __slots__ = ("_announced", "_due", "_echoed", "_last", "_speaking", "_waiting", "urgent")
+
+    def __init__(self) -> None:
+        self._speaking = False
+        self._announced = False
+        """Whether the present epoch has had a beacon."""
+        self._due: float | None = None
+        self._last = float("-inf")
+        # Challenges that were not echoed under the present key, and those that were, in turn.
+        self._waiting: dict[Name, bytes] = {}
+        self._echoed: dict[Name, bytes] = {}
+        self.urgent = False
+        """Whether a beacon is to be sent before anything else."""
+
+    def spoke(self) -> None:
+        """Note that something is being sealed."""
+        self._speaking = True
+        if not self._announced:
+            self.urgent = True
+
+    def rekeyed(self, now: float) -> None:
+        """Note that this side seals in a new epoch: its beacons have to be echoed anew."""
+        self._waiting = {**self._waiting, **self._echoed}
+        self._echoed = {}
+        self._announced = False
+        if self._speaking:
+            # The first frame brings its own; this is for a member that is silent just now.
+            self._due = now + SOON
+
+    def welcome(self, name: Name, challenge: bytes, now: float) -> None:
+        """Note a member whose challenge is to be echoed."""
+        self._echoed.pop(name, None)
+        self._waiting[name] = challenge
+        if self._speaking:
+            soon = max(now, self._last + SOON)
+            self._due = soon if self._due is None else min(self._due, soon)
+
+    def dismiss(self, name: Name) -> None:
+        """Note that a member is gone."""
+        self._waiting.pop(name, None)
+        self._echoed.pop(name, None)
+
+    def next_timeout(self) -> float | None:
+        """Return when ``handle_timeout`` has something to do."""
+        return self._due if self._speaking else None
+
+    def handle_timeout(self, now: float) -> None:
+        """Make a beacon urgent when it is due."""
+        if self._speaking and self._due is not None and now >= self._due:
+            self.urgent = True
+
+    def echo(self, now: float) -> tuple[bytes, ...]:
+        """Return the challenges for the beacon that is sent now."""
+        names = list(islice(chain(self._waiting, self._echoed), ECHOES_MAX))
+        challenges = []
+        for name in names:
+            challenge = self._waiting.pop(name, None) or self._echoed.pop(name)
+            self._echoed[name] = challenge
+            challenges.append(challenge)
+        self.urgent = False
+        self._announced = True
+        self._last = now
+        self._due = now + (SOON if self._waiting else EVERY)
+        return tuple(challenges)
