@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -106,10 +107,11 @@ Start = Callable[..., Awaitable[Program]]
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    """An environment without anything of sealcast's in it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SEALCAST_")}
-    return {**kept, "PYTHONUNBUFFERED": "", "NO_COLOR": "1"}
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without anything of sealcast's in it, whose temporary files go with the test."""
+    apart = ("SEALCAST_", "XDG_RUNTIME_DIR")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(apart)}
+    return {**kept, "PYTHONUNBUFFERED": "", "NO_COLOR": "1", "TMPDIR": str(tmp_path)}
 
 
 @pytest.fixture
@@ -152,7 +154,8 @@ async def shell(
 ) -> AsyncIterator[Callable[[str], Awaitable[Program]]]:
     """Run a line in a fresh shell, as somebody who pasted it into another terminal would."""
     running: list[Program] = []
-    fresh = {"PATH": os.defpath, "HOME": environment.get("HOME", "/")}
+    fresh = {name: environment[name] for name in ("HOME", "TMPDIR") if name in environment}
+    fresh["PATH"] = os.defpath
 
     async def begin(line: str) -> Program:
         process = await asyncio.create_subprocess_shell(

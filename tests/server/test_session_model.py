@@ -69,6 +69,8 @@ class Link:
         self.refs = itertools.count(1)
         self.counter = itertools.count()
         self.memberships: dict[str, Joined] = {}
+        self.reading: dict[int, Seat] = {}
+        """By channel number, the membership whose view is being read."""
 
     def write(self, data: bytes) -> None:
         if not self.closed:
@@ -284,17 +286,18 @@ class Sessions(RuleBasedStateMachine):
             elif isinstance(control, MemberLeft):
                 self._saw(link, control.channel, Event("left", control.member, control.reason))
             elif isinstance(control, Directed):
-                seat = self._seat(link, control.channel)
-                self._saw(link, control.channel, Event("direct", control.member, control.data, seat.member))
+                me = link.reading[control.channel].member
+                self._saw(link, control.channel, Event("direct", control.member, control.data, me))
+            elif isinstance(control, Joined):
+                (seat,) = [
+                    s for s in self.seats if (s.channel, s.member) == (control.channel, control.member)
+                ]
+                link.reading[control.channel] = seat
             elif isinstance(control, Left):
-                assert self._seat(link, control.channel).until
+                assert link.reading.pop(control.channel).until
 
     def _saw(self, link: Link, channel: int, event: Event) -> None:
-        self._seat(link, channel).seen.append(event)
-
-    def _seat(self, link: Link, channel: int) -> Seat:
-        """Return the newest membership of this connection in the channel of this number."""
-        return next(s for s in reversed(self.seats) if s.link is link and s.channel == channel)
+        link.reading[channel].seen.append(event)
 
 
 TestSessions = Sessions.TestCase
