@@ -2,142 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sealcast.protocol import controls, envelope
-from sealcast.protocol.codes import Code
-from sealcast.protocol.controls import Ack, Control, MemberJoined, MemberLeft, Side
-from sealcast.protocol.descriptor import Descriptor, streams_of
-from sealcast.protocol.names import Kind, Privilege
-from sealcast.protocol.sframe import encode_header
-from sealcast.server.auth import Rights
-from sealcast.server.channel import Channel, Member, frame_header
-from sealcast.server.interfaces import NOTICE, ChannelKey, Entry, Position, Sink
-from sealcast.server.metrics import Metrics
+from sealcast.protocol.controls import Ack, MemberJoined, MemberLeft, Side
+from sealcast.protocol.names import Kind
+from sealcast.server.channel import frame_header
+from sealcast.server.interfaces import NOTICE, Position
 
-NOW = 1000.0
-ALL = Rights(NOW + 100, dict.fromkeys(Privilege, NOW + 100))
-
-
-class FakeBroker:
-    """Places messages; keeps the turns it is given until it is told to deliver them, if that is wanted."""
-
-    def __init__(self) -> None:
-        self.sinks: dict[ChannelKey, Sink] = {}
-        self.turns: list[list[Entry]] = []
-        self.offset = 0
-
-    def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
-        self.turns.append(turn)
-        for entry in turn:
-            if entry.kind == Kind.MESSAGE:
-                self.offset += 1
-                entry.offset = self.offset
-        self.sinks[key].deliver(turn)
-
-    def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
-        self.sinks[key] = sink
-        return Position("epoch", self.offset)
-
-    def unsubscribe(self, key: ChannelKey) -> None:
-        del self.sinks[key]
-
-
-class FakeOutlet:
-    """Collects WebSocket messages; the fan-out's write and the slow path's queue are told apart."""
-
-    def __init__(self) -> None:
-        self.writes: list[bytes] = []
-        self.queued: list[tuple[int, bytes, int]] = []
-        self.told: list[tuple[Control, int]] = []
-        self.on_write: Callable[[], None] = lambda: None
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(data)
-        self.on_write()
-
-    def queue(self, kind: int, wire: bytes, channel: int) -> None:
-        self.queued.append((kind, wire, channel))
-
-    def tell(self, control: Control, ref: int = 0) -> None:
-        self.told.append((control, ref))
-
-    def leave(self, channel: int, code: Code) -> None:
-        raise AssertionError
-
-    def messages(self) -> list[bytes]:
-        """Return the WebSocket messages in what was written, in order."""
-        return unframe(b"".join(self.writes))
-
-
-def unframe(data: bytes) -> list[bytes]:
-    messages = []
-    while data:
-        assert data[0] == 0x82, "a whole binary message"
-        start, length = 2, data[1]
-        if length >= 126:
-            start = 4 if length == 126 else 10
-            length = int.from_bytes(data[2:start], "big")
-        messages.append(data[start : start + length])
-        data = data[start + length :]
-    return messages
-
-
-class House:
-    """A channel with fakes around it."""
-
-    def __init__(self) -> None:
-        self.broker = FakeBroker()
-        self.soon: list[Callable[[], None]] = []
-        self.metrics = Metrics()
-        self.channel = Channel(
-            ChannelKey("0" * 32, "room"),
-            7,
-            encryption_required=True,
-            broker=self.broker,
-            metrics=self.metrics,
-            call_soon=self.soon.append,
-        )
-
-    def add(self, user: str) -> tuple[Member, FakeOutlet]:
-        outlet = FakeOutlet()
-        return self.channel.add(user, None, ALL, outlet, NOW), outlet
-
-    def turn(self) -> None:
-        """Let the loop come round."""
-        soon, self.soon[:] = list(self.soon), []
-        for call in soon:
-            call()
+from .fakes import ALL, NOW, FakeOutlet, House, frame, message, quiet, unframe
 
 
 @pytest.fixture
 def house() -> House:
     return House()
-
-
-def frame(member: Member, number: int, size: int = 20, kind: Kind = Kind.AUDIO) -> bytes:
-    head = Descriptor(kind, stream=streams_of(kind)[0]).encode() + encode_header(1, number)
-    return envelope.frame(7, member.number, head + os.urandom(size))
-
-
-def message(member: Member, number: int, ref: int) -> bytes:
-    head = Descriptor(Kind.MESSAGE, stream=1).encode() + encode_header(0, number)
-    return envelope.message(7, member.number, ref, head + os.urandom(20))
-
-
-def quiet(house: House, *users: str) -> list[tuple[Member, FakeOutlet]]:
-    """Add members and forget that they were announced."""
-    members = [house.add(user) for user in users]
-    house.turn()
-    for _, outlet in members:
-        outlet.writes.clear()
-    house.broker.turns.clear()
-    return members
 
 
 # --- a turn ---

@@ -114,26 +114,28 @@ async def test_an_unknown_name_is_refused(lab: Lab, name: str) -> None:
 @pytest.mark.parametrize("name", ["leave", "renew", "direct"])
 async def test_a_control_before_the_join_is_refused(lab: Lab, name: str) -> None:
     relay = await lab.serve()
-    eve = await lab.connect(relay)
-    body = {"channel": 1, "token": "007", "member": 1, "data": b""}
-    await eve.ws.send(control(name, 3, body))
-    item = await eve.receive()
-    assert isinstance(item, lab.Told)
-    assert isinstance(item.control, Error)
-    assert (item.ref, item.control.name) == (3, "not_joined")
+    async with lab.undisturbed(relay):
+        eve = await lab.connect(relay)
+        body = {"channel": 1, "token": "007", "member": 1, "data": b""}
+        await eve.ws.send(control(name, 3, body))
+        item = await eve.receive()
+        assert isinstance(item, lab.Told)
+        assert isinstance(item.control, Error)
+        assert (item.ref, item.control.name) == (3, "not_joined")
 
 
 async def test_a_request_without_a_ref_is_refused(lab: Lab) -> None:
     relay = await lab.serve()
-    eve = await lab.connect(relay)
-    join = Join(channel="standup", user="eve", token=lab.token("standup", "eve"))
-    for request in (join, Ping()):
-        await eve.ws.send(controls.encode(request, 0))
-        item = await eve.receive()
-        assert isinstance(item, lab.Told)
-        assert isinstance(item.control, Error)
-        assert (item.ref, item.control.name) == (0, "bad_request")
-    assert relay.hub.app(lab.APP).channels == {}  # type: ignore[union-attr]
+    async with lab.undisturbed(relay):
+        eve = await lab.connect(relay)
+        join = Join(channel="standup", user="eve", token=lab.token("standup", "eve"))
+        for request in (join, Ping()):
+            await eve.ws.send(controls.encode(request, 0))
+            item = await eve.receive()
+            assert isinstance(item, lab.Told)
+            assert isinstance(item.control, Error)
+            assert (item.ref, item.control.name) == (0, "bad_request")
+        assert list(relay.hub.app(lab.APP).channels) == ["calm"]  # type: ignore[union-attr]
 
 
 async def test_unknown_fields_are_ignored(lab: Lab) -> None:

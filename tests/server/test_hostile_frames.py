@@ -90,37 +90,40 @@ async def test_a_message_cut_short_is_refused(lab: Lab, length: int) -> None:
 @pytest.mark.parametrize("byte", [1, 2, 3])
 async def test_reserved_bytes_must_be_zero(lab: Lab, byte: int) -> None:
     relay = await lab.serve()
-    eve, room, bob, _ = await pair(lab, relay)
-    for kind, rest in ((1, GOOD), (2, b"\0\0\0\x09" + GOOD_MESSAGE)):
-        data = bytearray(head(room, kind) + rest)
-        data[byte] = 1
-        await eve.ws.send(bytes(data))
-        lab.later(1)
-        assert (await eve.told(Error)).name == "bad_frame"
-    assert await bob.settle() == []
+    async with lab.undisturbed(relay):
+        eve, room, bob, _ = await pair(lab, relay)
+        for kind, rest in ((1, GOOD), (2, b"\0\0\0\x09" + GOOD_MESSAGE)):
+            data = bytearray(head(room, kind) + rest)
+            data[byte] = 1
+            await eve.ws.send(bytes(data))
+            lab.later(1)
+            assert (await eve.told(Error)).name == "bad_frame"
+        assert await bob.settle() == []
 
 
 async def test_a_kind_travels_in_its_own_type_only(lab: Lab) -> None:
     relay = await lab.serve()
-    eve, room, bob, _ = await pair(lab, relay)
-    await eve.ws.send(head(room) + GOOD_MESSAGE)
-    assert (await eve.told(Error)).name == "bad_frame"
-    await eve.ws.send(head(room, 2) + b"\0\0\0\x09" + GOOD)
-    assert (await eve.told(Error)).name == "bad_frame"
-    assert await bob.settle() == []
+    async with lab.undisturbed(relay):
+        eve, room, bob, _ = await pair(lab, relay)
+        await eve.ws.send(head(room) + GOOD_MESSAGE)
+        assert (await eve.told(Error)).name == "bad_frame"
+        await eve.ws.send(head(room, 2) + b"\0\0\0\x09" + GOOD)
+        assert (await eve.told(Error)).name == "bad_frame"
+        assert await bob.settle() == []
 
 
 async def test_a_message_without_a_ref_is_refused_like_a_frame(lab: Lab) -> None:
     relay = await lab.serve()
-    eve, room, bob, _ = await pair(lab, relay)
-    for _ in range(5):
-        await eve.ws.send(head(room, 2) + bytes(4) + GOOD_MESSAGE)
-    (first,) = await eve.settle()
-    assert isinstance(first, lab.Told)
-    assert (first.ref, first.control.name, first.control.count) == (0, "bad_frame", 1)  # type: ignore[attr-defined]
-    lab.later(1)
-    assert (await eve.told(Error)).count == 4
-    assert await bob.settle() == []
+    async with lab.undisturbed(relay):
+        eve, room, bob, _ = await pair(lab, relay)
+        for _ in range(5):
+            await eve.ws.send(head(room, 2) + bytes(4) + GOOD_MESSAGE)
+        (first,) = await eve.settle()
+        assert isinstance(first, lab.Told)
+        assert (first.ref, first.control.name, first.control.count) == (0, "bad_frame", 1)  # type: ignore[attr-defined]
+        lab.later(1)
+        assert (await eve.told(Error)).count == 4
+        assert await bob.settle() == []
 
 
 @pytest.mark.parametrize(
@@ -183,17 +186,18 @@ async def test_a_forged_sender_is_refused(lab: Lab) -> None:
 
 async def test_the_numbers_of_an_ended_membership_are_worth_nothing(lab: Lab) -> None:
     relay = await lab.serve()
-    eve, room, bob, _ = await pair(lab, relay)
-    await eve.ask(Leave(channel=room.number))
-    again = await eve.join("standup", "eve")
-    assert again.number == room.number
-    assert again.member != room.member
-    await eve.ws.send(room.frame())
-    assert (await eve.told(Error)).name == "not_joined"
-    frame = await eve.frame(again)
-    assert [item for item in [await bob.receive() for _ in range(3)] if isinstance(item, lab.Frame)] == [
-        lab.Frame(again.number, again.member, frame)
-    ]
+    async with lab.undisturbed(relay):
+        eve, room, bob, _ = await pair(lab, relay)
+        await eve.ask(Leave(channel=room.number))
+        again = await eve.join("standup", "eve")
+        assert again.number == room.number
+        assert again.member != room.member
+        await eve.ws.send(room.frame())
+        assert (await eve.told(Error)).name == "not_joined"
+        frame = await eve.frame(again)
+        assert [item for item in [await bob.receive() for _ in range(3)] if isinstance(item, lab.Frame)] == [
+            lab.Frame(again.number, again.member, frame)
+        ]
 
 
 # --- what is not sealed, or sealed before ---

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sealcast.protocol.controls import MemberLeft
 from sealcast.protocol.names import Kind
 
@@ -13,6 +15,8 @@ from .raw import Told
 if TYPE_CHECKING:
     from .conftest import Lab
     from .raw import Client, Room
+
+pytestmark = pytest.mark.usefixtures("no_blocking_calls")
 
 CHANNELS = ("standup", "lunch")
 USERS = ("ann", "bob", "eve")

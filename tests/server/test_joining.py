@@ -75,19 +75,20 @@ async def test_joined_says_everything_a_member_needs(lab: Lab) -> None:
 )
 async def test_each_refusal_of_a_token_has_its_code(lab: Lab, how: dict[str, Any], name: str) -> None:
     relay = await lab.serve(lab.app(), lab.app(lab.OTHER_APP))
-    ann = await lab.connect(relay)
-    if "token" in how:
-        token = how["token"]
-    else:
-        how = {"channel": "standup", "user": "ann", **how}
-        if how.get("app_id") == "OTHER":
-            how["app_id"] = lab.OTHER_APP
-        token = lab.token(**how)
-    error = await ann.refused(Join(channel="standup", user="ann", token=token))
-    assert (error.code, error.name) == (reply(name).number, name)
-    assert error.temporary is reply(name).temporary
-    assert relay.metrics.refused == {name: 1}
-    await ann.join("standup", "ann")  # the connection lives on
+    async with lab.undisturbed(relay):
+        ann = await lab.connect(relay)
+        if "token" in how:
+            token = how["token"]
+        else:
+            how = {"channel": "standup", "user": "ann", **how}
+            if how.get("app_id") == "OTHER":
+                how["app_id"] = lab.OTHER_APP
+            token = lab.token(**how)
+        error = await ann.refused(Join(channel="standup", user="ann", token=token))
+        assert (error.code, error.name) == (reply(name).number, name)
+        assert error.temporary is reply(name).temporary
+        assert relay.metrics.refused == {name: 1}
+        await ann.join("standup", "ann")  # the connection lives on
 
 
 BAD = ("", "*", "a*b", "ä", "tab\t", "nul\0", "line\n", "\x7f", "🎤")
@@ -100,11 +101,12 @@ BAD_IN_CHANNELS = ("a/b", 'a"b', "a'b", "a\\b", "a`b")
 )
 async def test_a_name_with_a_forbidden_character_is_refused(lab: Lab, part: str, name: str) -> None:
     relay = await lab.serve(lab.app(policy={"allow_app_id_only": True}))
-    ann = await lab.connect(relay)
-    names = {"channel": "standup", "user": "ann", part: name}
-    error = await ann.refused(Join(channel=names["channel"], user=names["user"]))
-    assert error.name == "invalid_name"
-    assert relay.hub.app(lab.APP).channels == {}  # type: ignore[union-attr]
+    async with lab.undisturbed(relay):
+        ann = await lab.connect(relay)
+        names = {"channel": "standup", "user": "ann", part: name}
+        error = await ann.refused(Join(channel=names["channel"], user=names["user"]))
+        assert error.name == "invalid_name"
+        assert list(relay.hub.app(lab.APP).channels) == ["calm"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("part", "most"), [("channel", 64), ("user", 255)])
@@ -112,12 +114,13 @@ async def test_names_may_be_as_long_as_the_protocol_says_and_no_longer(
     lab: Lab, part: str, most: int
 ) -> None:
     relay = await lab.serve()
-    ann = await lab.connect(relay)
-    names = {"channel": "standup", "user": "ann", part: "x" * most}
-    await ann.join(names["channel"], names["user"])
-    names[part] += "x"
-    error = await ann.refused(Join(channel=names["channel"], user=names["user"], token="007"))
-    assert error.name == "bad_request"
+    async with lab.undisturbed(relay):
+        ann = await lab.connect(relay)
+        names = {"channel": "standup", "user": "ann", part: "x" * most}
+        await ann.join(names["channel"], names["user"])
+        names[part] += "x"
+        error = await ann.refused(Join(channel=names["channel"], user=names["user"], token="007"))
+        assert error.name == "bad_request"
 
 
 async def test_a_secondary_certificate_admits_as_well(lab: Lab) -> None:
@@ -234,22 +237,24 @@ async def test_a_connection_joins_as_many_channels_as_it_may(lab: Lab) -> None:
 
 async def test_joins_are_rate_limited_and_say_how_long_to_wait(lab: Lab) -> None:
     relay = await lab.serve(lab.app(limits={"joins_per_minute": 6}))
-    ann = await lab.connect(relay)
-    for number in range(6):
-        await ann.join(f"room {number}", "ann")
-    join = Join(channel="room 6", user="ann", token=lab.token("room 6", "ann"))
-    error = await ann.refused(join)
-    assert (error.name, error.temporary) == ("rate_limited", True)
-    assert error.retry_after == pytest.approx(10)
-    lab.later(10)
-    assert isinstance(await ann.ask(join), Joined)
+    async with lab.undisturbed(relay):
+        ann = await lab.connect(relay)
+        for number in range(6):
+            await ann.join(f"room {number}", "ann")
+        join = Join(channel="room 6", user="ann", token=lab.token("room 6", "ann"))
+        error = await ann.refused(join)
+        assert (error.name, error.temporary) == ("rate_limited", True)
+        assert error.retry_after == pytest.approx(10)
+        lab.later(10)
+        assert isinstance(await ann.ask(join), Joined)
 
 
 async def test_refused_joins_count_against_the_rate(lab: Lab) -> None:
     relay = await lab.serve(lab.app(limits={"joins_per_minute": 5}))
-    eve = await lab.connect(relay)
-    names = [(await eve.refused(Join(channel="standup", user="eve", token="007"))).name for _ in range(8)]
-    assert names == ["invalid_token"] * 5 + ["rate_limited"] * 3
+    async with lab.undisturbed(relay):
+        eve = await lab.connect(relay)
+        names = [(await eve.refused(Join(channel="standup", user="eve", token="007"))).name for _ in range(8)]
+        assert names == ["invalid_token"] * 5 + ["rate_limited"] * 3
 
 
 async def test_who_joins_and_leaves_is_told_once_to_everybody_else(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -323,3 +324,24 @@ async def test_a_connection_that_was_ended_takes_nothing_more(lab: Lab) -> None:
     assert await wire.ended() == 4504
     told = await bob.settle()
     assert [type(item.control) for item in told] == [MemberLeft]  # type: ignore[union-attr]
+
+
+# --- a fault of our own ---
+
+
+async def test_a_session_that_fails_in_its_turn_does_not_stop_the_time_of_the_others(lab: Lab) -> None:
+    relay = await lab.serve(unauthenticated=10)
+    faults: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["message"]))
+
+    class Broken:
+        due: float | None = None
+
+        def on_time(self, now: float) -> float | None:
+            raise RuntimeError("a bug")
+
+    ann = await lab.connect(relay)
+    relay.hub.wheel.schedule(Broken(), lab.clock.now)
+    lab.clock.now += 11  # the relay's own ticks have to notice
+    assert await ann.ended() == (4502, "unauthenticated")
+    assert len(faults) == 1
