@@ -1,12 +1,10 @@
 """What the relay writes down: one line per event, never a token, a key, a hello or a payload.
 
-Channel names appear as a short hash and user names not at all, so that a log that leaks does not say
-who talked with whom.
+Channel and user names do not appear, so that a log that leaks does not say who talked with whom.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from typing import Any
@@ -17,7 +15,7 @@ from sealcast.protocol.codes import Code, end
 
 from .config import LogConfig
 
-__all__ = ["SessionLog", "channel_hash", "configure", "logger"]
+__all__ = ["SessionLog", "configure", "logger"]
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("sealcast")
 
@@ -38,11 +36,6 @@ def configure(config: LogConfig) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-
-
-def channel_hash(app_id: str, channel: str) -> str:
-    """Return what stands for a channel in a log line."""
-    return hashlib.sha256(f"{app_id}\0{channel}".encode()).hexdigest()[:12]
 
 
 class SessionLog:
