@@ -25,6 +25,7 @@ from sealcast.protocol.names import SUBPROTOCOL
 
 from ..clock import Clock, TimingWheel
 from ..interfaces import Receiver
+from .lane import frame_size, take
 
 __all__ = ["Connection", "Door"]
 
@@ -126,8 +127,10 @@ class Connection(asyncio.Protocol):
         "_head",
         "_largest",
         "_message",
+        "_owed",
         "_protocol",
         "_receiver",
+        "_rest",
         "_transport",
         "_write",
         "address",
@@ -143,6 +146,10 @@ class Connection(asyncio.Protocol):
         self._largest = 0
         """The largest message that a member may send."""
         self._message: bytearray | None = None
+        self._owed = 0
+        """Bytes still to come of a frame that the library has begun to read."""
+        self._rest = b""
+        """A frame header that has not come whole."""
         self._close_code: int | None = None
         self.backed_up = False
         self.due: float | None = None
@@ -176,20 +183,23 @@ class Connection(asyncio.Protocol):
         self._door.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the library and pass on what it made of it."""
+        """Pass on whole binary messages; let the library read everything else."""
         receiver = self._receiver
         if receiver is None:
             data = self._shake_hands(data)
             receiver = self._receiver
             if receiver is None or not data:
                 return
-        protocol = self._protocol
-        protocol.receive_data(data)
         receiver.heard()
-        for frame in cast(list[Frame], protocol.events_received()):
-            self._frame(frame, receiver)
-        if protocol.failure:
-            receiver.refuse(protocol.failure)
+        protocol = self._protocol
+        at = 0
+        if not (self._owed or self._rest) and protocol.current_size is None and protocol.state is State.OPEN:
+            messages, at = take(data, 0, protocol.max_message_size or 0)
+            for message in messages:
+                receiver.receive(message)
+            if at == len(data):
+                return  # the usual end: the library was asked nothing, and has nothing to say
+        self._read_rest(data, at, receiver)
         self._flush()
 
     def eof_received(self) -> None:
@@ -298,6 +308,43 @@ class Connection(asyncio.Protocol):
             self._receiver = self._door.accept(self, request)
             # The library's parser holds on to the request for the connection's life: 2 KiB that nobody reads.
             request.headers.clear()
+
+    def _read_rest(self, data: bytes, at: int, receiver: Receiver) -> None:
+        """Read on where something else than a whole binary message begins, or goes on."""
+        protocol = self._protocol
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        elif self._owed:
+            at = min(self._owed, len(data))
+            self._owed -= at
+            self._feed(data[:at], receiver)
+        while at < len(data):
+            if protocol.current_size is None and protocol.state is State.OPEN:
+                messages, at = take(data, at, protocol.max_message_size or 0)
+                for message in messages:
+                    receiver.receive(message)
+            if at < len(data):
+                at = self._other_frame(data, at, receiver)
+
+    def _other_frame(self, data: bytes, start: int, receiver: Receiver) -> int:
+        """Give the library the frame that begins at *start*, as far as it has come; return where it ends."""
+        size = frame_size(data, start)
+        if size is None:
+            self._rest = data[start:]
+            return len(data)
+        end = min(start + size, len(data))
+        self._owed = start + size - end
+        self._feed(data[start:end], receiver)
+        return end
+
+    def _feed(self, data: bytes, receiver: Receiver) -> None:
+        """Let the library read these bytes, and pass on what it makes of them."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        for frame in cast(list[Frame], protocol.events_received()):
+            self._frame(frame, receiver)
+        if protocol.failure:
+            receiver.refuse(protocol.failure)
 
     def _respond(self, response: Response) -> None:
         self._protocol.send_response(response)
