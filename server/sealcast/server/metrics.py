@@ -24,6 +24,11 @@ class Metrics:
     """Frames and messages written or queued, once per receiving member."""
     turns: int = 0
     """Flushes: deliveries ÷ turns says how well frames are coalesced."""
+    gc_pauses: int = 0
+    """Runs of Python's garbage collector, during which nothing is relayed."""
+    gc_seconds: float = 0.0
+    gc_longest: float = 0.0
+    """Seconds, all pauses together and the longest one."""
     clear_frames: int = 0
     """Frames relayed in clear, where an app's policy allows it."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -35,7 +40,7 @@ class Metrics:
     handshakes_refused: Counter[str] = field(default_factory=Counter)
     """Connections that did not get past the HTTP handshake, by reason."""
 
-    def snapshot(self) -> dict[str, int | dict[str, int]]:
+    def snapshot(self) -> dict[str, int | float | dict[str, int]]:
         """Return all counters as plain values."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: dict(v) if isinstance(v, Counter) else v for name, v in values.items()}

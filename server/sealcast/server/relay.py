@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import secrets
 import signal
 from collections.abc import AsyncIterator
+from typing import Final
 
 from sealcast.protocol.version import __version__
 
 from .clock import Clock, SystemClock
+from .collector import Collector
 from .config import AppConfig, Config
 from .engine.memory import MemoryBroker
 from .hub import Hub
@@ -23,6 +24,9 @@ from .session import Session
 from .transport.listener import Listener
 
 __all__ = ["Relay", "main_loop"]
+
+_SWEEP_EVERY: Final = 3600.0
+"""Seconds between two looks of the garbage collector at everything."""
 
 
 class Relay:
@@ -72,9 +76,6 @@ class Relay:
         self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
         self.address = await self._listener.start()
         self._tick(loop)
-        # What is alive now lives for ever: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
         host, port = self.address
         logger.info(
             "listening",
@@ -124,9 +125,18 @@ class Relay:
         await self.wait_stopped()
 
     async def wait_stopped(self) -> None:
-        """Serve until ``shut_down`` is called, and then stop."""
-        await self._stopping.wait()
-        await self.stop()
+        """Serve until ``shut_down`` is called, and then stop; the process is taken to be the relay's own."""
+        collector = Collector(self.metrics)
+        collector.start()
+        try:
+            while not self._stopping.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _SWEEP_EVERY)
+                    break
+                collector.sweep()
+            await self.stop()
+        finally:
+            collector.stop()
 
     def shut_down(self) -> None:
         """End ``run``; called twice, do not wait for anybody."""

@@ -212,8 +212,13 @@ class Connection(asyncio.Protocol):
         self._write = _discard  # the end of a turn may still have something for this connection
         self._door.wheel.schedule(self, None)
         self._door.closed(self)
-        if self._receiver is not None:
-            self._receiver.lost(self._close_code)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(self._close_code)
+        # Without these circles the connection and its session are freed here and now, and the
+        # collector's pauses do not grow with the number of connections that come and go.
+        self._protocol.parser = iter(())  # type: ignore[assignment]
+        self._protocol.parser_exc = None
 
     def pause_writing(self) -> None:
         """The transport's buffer is over its high-water mark."""
