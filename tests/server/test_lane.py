@@ -151,8 +151,9 @@ FRAMES = st.one_of(
 
 @given(st.lists(FRAMES, max_size=6), st.lists(st.integers(0, 100_000), max_size=8))
 def test_a_connection_reads_the_same_however_the_bytes_are_cut(frames: list[bytes], cuts: list[int]) -> None:
-    data = b"".join(frames)
-    whole = through_a_connection([data] if data else [])
+    # Three pongs complete any header: the library may condemn one that is cut short, the lane waits for it.
+    data = b"".join(frames) + b"\x8a\x80\0\0\0\0" * 3
+    whole = through_a_connection([data])
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(places) if a < b]
     cut = through_a_connection(pieces)
