@@ -20,7 +20,7 @@ from typing import Final
 from .codes import reply
 from .errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["HEADER_MAX", "HeaderError", "encode_header", "read_header"]
+__all__ = ["HEADER_MAX", "LEAST", "HeaderError", "encode_header", "read_header"]
 
 HEADER_MAX: Final = 17
 """The longest header: the config byte and two integers of eight bytes."""
@@ -44,7 +44,7 @@ def _layout(config: int) -> tuple[int, int, int, int]:
 
 
 _LAYOUTS: Final = tuple(map(_layout, range(256)))
-_LEAST: Final = (0, 8, *(1 << 8 * (size - 1) for size in range(2, 9)))
+LEAST: Final = (0, 8, *(1 << 8 * (size - 1) for size in range(2, 9)))
 """The smallest integer that may take that many bytes."""
 
 
@@ -90,13 +90,13 @@ def read_header(data: bytes | memoryview, offset: int = 0) -> tuple[int, int, in
             kid = data[middle - 2] << 8 | data[middle - 1]
         else:
             kid = int.from_bytes(data[offset + 1 : middle], "big")
-        if kid < _LEAST[kid_bytes]:
+        if kid < LEAST[kid_bytes]:
             raise HeaderError("the key id of an SFrame header is not in its shortest form")
     if ctr_bytes:
         if ctr_bytes == 2:
             ctr = data[middle] << 8 | data[middle + 1]
         else:
             ctr = int.from_bytes(data[middle:end], "big")
-        if ctr < _LEAST[ctr_bytes]:
+        if ctr < LEAST[ctr_bytes]:
             raise HeaderError("the counter of an SFrame header is not in its shortest form")
     return kid, ctr, end

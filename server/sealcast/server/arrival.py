@@ -41,9 +41,9 @@ def request_of(data: bytes) -> int:
 
 def refusal_of_frame(member: Member, data: bytes, most: int) -> str | None:
     """Return the reply code to refuse a frame with, or None; *most* counts from the descriptor on."""
-    if len(data) - FRAME_START > most:
-        return "too_big"
-    if len(data) < FRAME_START + 4 or data[1:4] != b"\0\0\0" or data[FRAME_START] & 15 == _MESSAGE:
+    if not FRAME_START + 4 <= len(data) <= FRAME_START + most:
+        return "bad_frame" if len(data) < FRAME_START + 4 else "too_big"
+    if data[1:4] != b"\0\0\0" or data[FRAME_START] & 15 == _MESSAGE:
         return "bad_frame"
     return member.check(data, FRAME_START)
 

@@ -24,7 +24,7 @@ from sealcast.protocol.controls import (
     encode,
 )
 from sealcast.protocol.names import Kind
-from sealcast.protocol.sframe import HeaderError, read_header
+from sealcast.protocol.sframe import LEAST, HeaderError, read_header
 
 from .auth import Rights, kinds_until
 from .interfaces import JOINING, NOTICE, Broker, ChannelKey, Entry
@@ -37,6 +37,14 @@ _KINDS: Final = frozenset(map(int, Kind))
 
 _COUNTERS_MAX: Final = 256
 """Keys of one member whose counters the relay remembers; the oldest is forgotten first."""
+
+_HEAD: Final = 7
+"""Bytes of descriptor, config and a key id of two bytes: alike in all frames of a stream under one key."""
+_HEADS_MAX: Final = 64
+_TWO_BYTE_KID: Final = 0x9
+"""The high half of a config byte that says so (RFC 9605 §4.3)."""
+_Head: TypeAlias = tuple[list[int], int, int]
+"""The counter that has to grow, where its bytes end, and the least value that takes so many."""
 
 _MEMBER_COST: Final = 32
 """Bytes of a member in ``joined``, beside its name and hello; and of the rest of ``joined``, _JOINED_COST."""
@@ -91,6 +99,7 @@ class Member:
 
     __slots__ = (
         "_counters",
+        "_heads",
         "allowed",
         "bytes_in",
         "changes",
@@ -113,7 +122,10 @@ class Member:
         self.outlet = outlet
         self.frames_in = 0
         self.bytes_in = 0
-        self._counters: dict[int, int] = {}
+        self._counters: dict[int, list[int]] = {}
+        """The last counter of each key id."""
+        self._heads: dict[bytes, _Head] = {}
+        """What stood before the counter of frames that were let through, and what it says of the next."""
         self.rights = rights
         self.allowed = 0
         self.changes: float | None = None
@@ -122,6 +134,7 @@ class Member:
     def refresh(self, rights: Rights, now: float) -> None:
         """Let these rights count from now on."""
         self.rights = rights
+        self._heads.clear()
         self.allowed, self.changes = kinds_until(rights, now)
 
     def joined(self, now: float, policy: dict[str, str]) -> Joined:
@@ -154,6 +167,20 @@ class Member:
 
         Returns the name of the reply code to refuse it with, or None; only a None moves the counter.
         """
+        known = self._heads.get(data[start : start + _HEAD])
+        if known is None:
+            return self._check_any(data, start)
+        counter, end, least = known
+        value = int.from_bytes(data[start + _HEAD : start + end], "big")
+        if len(data) < start + end or value < least:
+            return "encryption_required"
+        if value <= counter[0]:
+            return "counter_repeated"
+        counter[0] = value
+        return None
+
+    def _check_any(self, data: bytes, start: int) -> str | None:
+        """Check a frame whose first bytes are not known yet, and remember them."""
         first = data[start]
         kind = first & 15
         if not self.allowed >> kind & 1:
@@ -161,20 +188,31 @@ class Member:
         if data[start + 1] & 0x80:
             return "bad_frame"
         if first >> 4 == 1:
-            try:
-                key_id, counter, _ = read_header(data, start + 4)
-            except HeaderError:
-                return "encryption_required"
-            counters = self._counters
-            if counter <= counters.get(key_id, -1):
-                return "counter_repeated"
-            if key_id not in counters and len(counters) >= _COUNTERS_MAX:
-                del counters[next(iter(counters))]
-            counters[key_id] = counter
-        elif first >> 4 != 2 or self.channel.encryption_required:
+            return self._check_counter(data, start)
+        if first >> 4 != 2 or self.channel.encryption_required:
             return "encryption_required"
-        else:
-            self.channel.metrics.clear_frames += 1
+        self.channel.metrics.clear_frames += 1
+        return None
+
+    def _check_counter(self, data: bytes, start: int) -> str | None:
+        try:
+            key_id, value, end = read_header(data, start + 4)
+        except HeaderError:
+            return "encryption_required"
+        counter = self._counters.get(key_id)
+        if counter is None:
+            if len(self._counters) >= _COUNTERS_MAX:
+                del self._counters[next(iter(self._counters))]
+                self._heads.clear()
+            counter = self._counters[key_id] = [-1]
+        if value <= counter[0]:
+            return "counter_repeated"
+        counter[0] = value
+        size = end - start - _HEAD
+        if data[start + 4] >> 4 == _TWO_BYTE_KID and size > 0:
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
+            self._heads[data[start : start + _HEAD]] = (counter, end - start, LEAST[size])
         return None
 
 
