@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-blind lint docs bench build clean
+.PHONY: help setup demo test simulate test-blind lint docs bench build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
@@ -24,6 +24,9 @@ demo: setup  ## Run a relay and a conversation, and prove that the relay could n
 
 test: setup  ## Run the tests and print their coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+simulate: setup  ## Replay a simulated conversation: make simulate SEED=7
+	@$(BIN)/python -m tests.simulator.judging $(SEED)
 
 test-blind: $(BLIND)/.ready  ## Run the tests of relay and protocol where no cipher library is installed
 	@if $(BLIND)/bin/python -c 'import cryptography' 2>/dev/null; then \

@@ -45,6 +45,16 @@ def test_across_epochs_nothing_can_be_known():
     assert position.move_to("f", 12) == 0
 
 
+def test_a_place_keeps_its_epoch_when_the_channel_has_moved_on_and_places_sort_over_epochs():
+    position = Position()
+    position.move_to("e", 10)
+    held = position.place(11)
+    position.move_to("f", 0)
+    assert position.at(held) == ("e", 11)
+    assert position.at(position.place(1)) == ("f", 1)
+    assert held < position.place(1)
+
+
 def test_a_late_ack_from_before_the_join_is_not_counted():
     position = Position()
     position.move_to("e", 10)

@@ -125,7 +125,9 @@ class Reception:
             self._fail(member, "wrong_envelope")
             return
         try:
-            received = self._crypto.receive(number, data, self._loop.time(), offset)
+            # It may be held back, and come out when the channel has moved to another epoch.
+            place = None if offset is None else self.position.place(offset)
+            received = self._crypto.receive(number, data, self._loop.time(), place)
         except SealError as error:
             self._fail(member, reason_of(error))
         else:
@@ -135,12 +137,13 @@ class Reception:
             self.stirred()
 
     def _deliver(self, received: Received) -> None:
-        number, user, (descriptor, payload, _), offset = received
+        number, user, (descriptor, payload, _), place = received
         # In clear text nobody but the relay says whose it is.
         user = user or self.roster[number].user
-        if offset is not None:
+        if place is not None:
+            epoch, offset = self.position.at(place)
             self.stats.messages_received += 1
-            self.tell(Message(number, user, payload, offset, self.position.epoch))
+            self.tell(Message(number, user, payload, offset, epoch))
             return
         if descriptor.kind is Kind.CONTROL:
             return

@@ -108,6 +108,17 @@ def test_nothing_is_delivered_before_the_beacon_and_all_of_it_after(room: Any, h
     assert bob.heard == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_a_beacon_that_was_lost_with_a_connection_is_sent_again_on_the_next_one(room: Any, how: str) -> None:
+    alice, bob = (room.join(user, keys(room, how, user)) for user in ("alice", "bob"))
+    room.meddle = lambda sender, receiver, frame: []
+    room.send(alice, b"lost, and the beacon before it")
+    room.meddle = lambda sender, receiver, frame: [frame]
+    # Alice is back on another connection, and finds the same members.
+    assert alice.crypto.joined([(bob.number, bob.user, bob.crypto.hello)], room.now) == []
+    room.send(alice, b"heard")
+    assert bob.heard == [b"heard"]
+
+
 def test_a_message_that_waits_keeps_the_order_of_the_channel_for_all(room: Any) -> None:
     alice, bob, carol = (room.join(user, Key.raw(SECRET)) for user in ("alice", "bob", "carol"))
     room.send(bob, b"known")

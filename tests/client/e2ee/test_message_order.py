@@ -54,4 +54,3 @@ def test_whatever_waits_and_for_however_long_all_come_once_in_order(fates: list[
         out += order.let([Item(at)]) if fates[at] == "wait" else order.settle(at, [])
     assert [item.offset for item in out] == [at for at, fate in enumerate(fates) if fate != "lost"]
     assert not order
-    assert order.give_up() == []

@@ -78,8 +78,3 @@ class MessageOrder(Generic[M]):
             self._bytes -= message.size
             going.append(message)
         return going
-
-    def give_up(self) -> list[M]:
-        """Wait for nothing any more; return what was kept back, in order."""
-        self._waiting.clear()
-        return self.let([])

@@ -55,7 +55,7 @@ class Received(NamedTuple):
     user: str
     opened: Opened
     offset: int | None
-    """The message's place in the channel, as it was handed to ``receive``."""
+    """The message's place in the channel, as it was handed to ``receive``: places grow, over epochs too."""
 
     @property
     def size(self) -> int:
@@ -253,7 +253,6 @@ class Receiving(Uncopyable):
     def resume(self, now: float) -> None:
         """Note that this side was away until now."""
         self.stirred = True
-        self.ready += self._order.give_up()
         self._watch.pause(now)
 
     def drop_keys(self, stale: Iterable[Stale]) -> None:
