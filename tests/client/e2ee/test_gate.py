@@ -102,7 +102,7 @@ def test_a_holds_count_and_bytes_are_what_it_holds(steps: list[tuple[str, int, b
 def test_who_has_not_spoken_sends_no_beacons() -> None:
     schedule = Beaconing()
     schedule.welcome(ALICE, MINE, 0.0)
-    schedule.start_over(0.0)
+    schedule.rekeyed(0.0)
     schedule.handle_timeout(100.0)
     assert (schedule.urgent, schedule.next_timeout()) == (False, None)
 
@@ -121,12 +121,12 @@ def test_one_before_the_first_frame_one_after_a_hello_and_one_every_five_seconds
     schedule.handle_timeout(1.25)
     assert schedule.urgent
     assert schedule.echo(1.25) == (b"of bob!!", MINE)
-    schedule.start_over(2.0)
+    schedule.rekeyed(2.0)
     schedule.spoke()
     assert schedule.urgent, "the first frame of an epoch has a beacon before it"
     assert set(schedule.echo(2.0)) == {MINE, b"of bob!!"}
     schedule.dismiss(BOB)
-    schedule.start_over(3.0)
+    schedule.rekeyed(3.0)
     assert schedule.next_timeout() == 3.25, "a silent sender shows its new epoch too"
     schedule.handle_timeout(3.25)
     assert schedule.echo(3.25) == (MINE,)

@@ -1,9 +1,9 @@
 """When this side sends a beacon, and whose challenges it echoes.
 
 A beacon is for those who receive something, so only a member that has sealed something (other than a
-beacon) in its session sends any: one before the first frame of each epoch and connection, one within
-250 ms of a new member's hello, and one every 5 s. 255 challenges fit; those that were not echoed yet go
-first, and while there are any the next beacon comes after 250 ms.
+beacon) in its session sends any: one before the first frame of each epoch, one on each new connection,
+one within 250 ms of a new member's hello, and one every 5 s. 255 challenges fit; those that were not
+echoed yet go first, and while there are any the next beacon comes after 250 ms.
 """
 
 from __future__ import annotations
@@ -43,18 +43,22 @@ class Beaconing:
         if not self._announced:
             self.urgent = True
 
-    def start_over(self, now: float) -> None:
-        """Note that all challenges have to be echoed anew.
-
-        This side seals in a new epoch, or is back on another connection and does not know which of its
-        beacons have arrived.
-        """
-        self._waiting = {**self._waiting, **self._echoed}
-        self._echoed = {}
-        self._announced = False
+    def rekeyed(self, now: float) -> None:
+        """Note that this side seals in a new epoch: all challenges have to be echoed anew."""
+        self._start_over()
         if self._speaking:
             # The first frame brings its own; this is for a member that is silent just now.
             self._due = now + SOON
+
+    def returned(self) -> None:
+        """Note that this side is back on another connection, and cannot know which beacons arrived."""
+        self._start_over()
+        self.urgent = self._speaking
+
+    def _start_over(self) -> None:
+        self._waiting = {**self._waiting, **self._echoed}
+        self._echoed = {}
+        self._announced = False
 
     def welcome(self, name: Name, challenge: bytes, now: float) -> None:
         """Note a member whose challenge is to be echoed."""

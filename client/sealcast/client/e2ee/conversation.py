@@ -152,7 +152,7 @@ class Conversation(Uncopyable):
                 except HelloRefused as error:
                     refused.append(RefusedMember(member, error))
         self.receiving.resume(now)
-        self.sending.beaconing.start_over(now)
+        self.sending.beaconing.returned()
         self._settle(now)
         return refused
 

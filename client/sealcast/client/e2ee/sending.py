@@ -80,7 +80,7 @@ class Sending(Uncopyable):
         epoch = self.sealer.epoch
         self.sealer.rekey(base)
         if base.epoch != epoch:
-            self.beaconing.start_over(now)
+            self.beaconing.rekeyed(now)
 
     def control_frames(self, company: Company, now: float, wall_ms: int) -> list[ControlFrame]:
         """Return what is to be sent before any frame that is sealed from now on."""
