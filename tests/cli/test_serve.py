@@ -100,6 +100,19 @@ async def test_an_address_of_another_machine_is_a_failure(start: Start, config: 
     assert done.err.count("\n") == 1
 
 
+async def test_a_certificate_that_cannot_be_used_is_a_mistake_of_the_configuration(
+    start: Start, config: Path
+) -> None:
+    text = config.read_text().replace(
+        "[server]", '[server]\ntls_certificate = "/none.pem"\ntls_key = "/none.key"'
+    )
+    config.write_text(text)
+    done = await (await start("serve", "--config", str(config))).finish()
+    assert done.status == 3
+    assert done.err.startswith("sealcast: cannot read /none.pem: No such file or directory; try other ")
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "problem"),
     [

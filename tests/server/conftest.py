@@ -129,8 +129,9 @@ class Lab:
         """Open a connection."""
         assert relay.address is not None
         host, port = relay.address
+        scheme = "wss" if "ssl" in options else "ws"
         ws = await ws_connect(
-            f"ws://{host}:{port}/v1/{app_id}",
+            f"{scheme}://{host}:{port}/v1/{app_id}",
             **{
                 "subprotocols": ["sealcast.1"],
                 "compression": None,

@@ -61,7 +61,11 @@ def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
     for option in PROCESS:
         value = option.choices[-1] if option.choices else "7" if option.number else "localhost"
         section, name = option.path
-        loaded = getattr(getattr(load(path, {option.variable: value}), section), name)
+        # Some options need each other, so those are set as well.
+        env = {
+            other.variable: "x" for other in PROCESS if name.startswith("tls") and other.path[1][:3] == "tls"
+        }
+        loaded = getattr(getattr(load(path, env | {option.variable: value}), section), name)
         assert str(loaded).removesuffix(".0") == value
         assert option.variable == f"SEALCAST_{section}_{name}".upper()
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
+import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,14 +54,18 @@ class Process:
 
     async def line(self, event: str) -> dict[str, Any]:
         """Read to the line about this event; return it."""
+        return await self.line_that(lambda line: line["event"] == event)
+
+    async def line_that(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Read to the line that is wanted; return it."""
         assert self.process.stderr is not None
         while True:
             async with asyncio.timeout(self.lab.PATIENCE):
                 line = (await self.process.stderr.readline()).decode()
-            assert line, f"the process ended before {event!r}; it wrote {self.text}"
+            assert line, f"the process ended before that line; it wrote {self.text}"
             self.text += line
             values: dict[str, Any] = json.loads(line)
-            if values["event"] == event:
+            if wanted(values):
                 return values
 
     async def end(self) -> int:
@@ -71,10 +79,10 @@ class Process:
         return await self.lab.connect(self)  # type: ignore[arg-type]
 
 
-@pytest_asyncio.fixture
-async def relay(lab: Lab) -> AsyncIterator[Process]:
+@contextlib.asynccontextmanager
+async def running(lab: Lab, **server: Any) -> AsyncIterator[Process]:
     config = {
-        "server": {"port": 0, "drain_spread": 0, "close": 1},
+        "server": {"port": 0, "drain_spread": 0, "close": 1, **server},
         "log": {"level": "debug", "format": "json"},
         "apps": [{"app_id": lab.APP, "certificate": lab.CERTIFICATE}],
     }
@@ -91,6 +99,12 @@ async def relay(lab: Lab) -> AsyncIterator[Process]:
             process.kill()
         await process.wait()
         process._transport.close()  # type: ignore[attr-defined]
+
+
+@pytest_asyncio.fixture
+async def relay(lab: Lab) -> AsyncIterator[Process]:
+    async with running(lab) as started:
+        yield started
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -116,6 +130,21 @@ async def test_a_second_signal_does_not_wait_for_anybody(relay: Process) -> None
     assert (await relay.line("stopped"))["connections"] == 0
     assert await relay.end() == 0
     await wire.rest()
+
+
+async def test_sighup_reads_the_certificate_again(lab: Lab, tmp_path: Path) -> None:
+    pem = Path(__file__).parents[1] / "vectors" / "tls"
+    files = {end: shutil.copy(pem / f"relay.{end}", tmp_path) for end in ("pem", "key")}
+    tls = {"tls_certificate": str(files["pem"]), "tls_key": str(files["key"])}
+    async with running(lab, **tls) as relay:
+        for name, said in (("other", "reloaded"), ("relay", "the certificate was not reloaded")):
+            shutil.copyfile(pem / "other.key", files["key"])
+            shutil.copyfile(pem / f"{name}.pem", files["pem"])
+            relay.process.send_signal(signal.SIGHUP)
+            line = await relay.line_that(lambda line, said=said: line["event"].startswith(said))
+            assert "PRIVATE" not in json.dumps(line)
+            context = ssl.create_default_context(cafile=str(pem / "other.pem"))
+            await lab.connect(relay, ssl=context)  # type: ignore[arg-type]
 
 
 async def test_nothing_secret_is_written(relay: Process) -> None:

@@ -106,6 +106,7 @@ def _raise_file_limit() -> None:
 def _run(relay: Relay, config: Config) -> None:
     from sealcast.server.logs import logger
     from sealcast.server.relay import main_loop
+    from sealcast.server.transport.tls import CertificateUnusable
 
     loop = main_loop()
     if loop is None:
@@ -114,6 +115,10 @@ def _run(relay: Relay, config: Config) -> None:
     try:
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(relay.run())
+    except CertificateUnusable as error:
+        raise Failure(
+            str(error), "other server.tls_certificate, server.tls_key", Status.CONFIGURATION
+        ) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Failure(

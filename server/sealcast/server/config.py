@@ -37,6 +37,10 @@ class ServerConfig(_Section):
 
     host: str = _option("127.0.0.1", "address to listen on")
     port: int = _option(7700, "port to listen on; 0 takes a free one", ge=0, le=65535)
+    tls_certificate: str = _option(
+        "", "PEM file of the certificate chain; with it the port speaks TLS (`wss`). SIGHUP reads it again"
+    )
+    tls_key: str = _option("", "PEM file of its private key")
     node: str = _option("", "name of this process in `welcome`; empty: a random one", max_length=64)
     heartbeat: float = _option(25.0, "silence after which a connection is pinged", unit="s", ge=0.05, le=3600)
     unauthenticated: float = _option(
@@ -52,6 +56,12 @@ class ServerConfig(_Section):
     drain_spread: float = _option(
         5.0, "clients are told to come back after a random part of this", unit="s", ge=0, le=3600
     )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> ServerConfig:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key need each other")
+        return self
 
 
 class LogConfig(_Section):

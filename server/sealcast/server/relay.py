@@ -22,6 +22,7 @@ from .logs import SessionLog, logger
 from .metrics import Metrics
 from .session import Session
 from .transport.listener import Listener
+from .transport.tls import CertificateUnusable
 
 __all__ = ["Relay", "main_loop"]
 
@@ -69,6 +70,7 @@ class Relay:
 
         Raises:
             OSError: the address is not to be had.
+            CertificateUnusable: there is to be TLS, and its files cannot be used.
 
         """
         loop = asyncio.get_running_loop()
@@ -81,6 +83,7 @@ class Relay:
             "listening",
             host=host,
             port=port,
+            tls=bool(self.config.server.tls_key),
             version=__version__,
             node=self.config.server.node,
             apps=len(self.config.apps),
@@ -117,11 +120,13 @@ class Relay:
             await self.stop()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; a second one cuts everything at once."""
+        """Serve until SIGTERM or SIGINT; a second one cuts everything at once. SIGHUP reloads."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shut_down)
         await self.start()
+        if self.config.server.tls_key and hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.wait_stopped()
 
     async def wait_stopped(self) -> None:
@@ -137,6 +142,15 @@ class Relay:
             await self.stop()
         finally:
             collector.stop()
+
+    def reload(self) -> None:
+        """Read the TLS certificate again; one that cannot be used is logged, and the old one stays."""
+        try:
+            self._listener.reload()
+        except CertificateUnusable as error:
+            logger.error("the certificate was not reloaded, the old one stays in use", reason=str(error))
+        else:
+            logger.info("reloaded")
 
     def shut_down(self) -> None:
         """End ``run``; called twice, do not wait for anybody."""

@@ -12,7 +12,9 @@ from websockets.http11 import Request
 from ..clock import Clock, TimingWheel
 from ..config import AppConfig, ServerConfig
 from ..interfaces import Receiver, Transport
+from ..logs import logger
 from ..metrics import Metrics
+from .tls import Certificate
 from .websocket import Connection, Door
 
 __all__ = ["Listener", "Tenants"]
@@ -52,6 +54,9 @@ class Listener(Door):
         wheel: wakes connections whose time is up.
         metrics: where to count.
 
+    Raises:
+        CertificateUnusable: there is to be TLS, and its files cannot be used.
+
     """
 
     def __init__(
@@ -67,6 +72,9 @@ class Listener(Door):
         self._metrics = metrics
         self._opening: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
+        self._certificate = (
+            Certificate(config.tls_certificate, config.tls_key, logger.warning) if config.tls_key else None
+        )
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -74,11 +82,23 @@ class Listener(Door):
         """Listen; return the address and port taken. Raises OSError when they are not to be had."""
         loop = asyncio.get_running_loop()
         make: Callable[[], Connection] = lambda: Connection(self)  # noqa: E731
+        config, certificate = self._config, self._certificate
         self._server = await loop.create_server(
-            make, self._config.host, self._config.port, backlog=self._config.backlog
+            make,
+            config.host,
+            config.port,
+            backlog=config.backlog,
+            ssl=None if certificate is None else certificate.context,
+            ssl_handshake_timeout=None if certificate is None else config.handshake,
+            ssl_shutdown_timeout=None if certificate is None else config.close,
         )
         host, port = self._server.sockets[0].getsockname()[:2]
         return host, port
+
+    def reload(self) -> None:
+        """Read the certificate again; raises CertificateUnusable, and then goes on with the old one."""
+        if self._certificate is not None:
+            self._certificate.reload()
 
     def stop(self) -> None:
         """Accept nobody any more; those who are inside stay."""
