@@ -296,8 +296,9 @@ async def test_hostile_text_does_not_reach_an_event(relay, lab):
     await bob.join()
     await lab.told(room, MemberJoined)
     number = relay.room("standup").number
-    await relay.session.send(controls.Dropped(channel=number, counts={"\x1b[31m": 1, "audio": 2, "<b>": 3}))
-    assert await lab.told(room, Dropped) == Dropped({"unknown": 4, "audio": 2}, "server")
+    counts = {"\x1b[31m": 1, "audio": 2, "<b>": 3}
+    await relay.session.send(controls.Dropped(channel=number, counts=counts, reasons={"\x07": 6}))
+    assert await lab.told(room, Dropped) == Dropped({"unknown": 4, "audio": 2}, "server", {"unknown": 6})
     await bob.leave("\x1b[31mred")
     assert (await lab.told(room, MemberLeft)).reason == "unknown"
 

@@ -326,9 +326,21 @@ async def test_frames_the_server_refuses_are_reported(relay, lab):
 
 async def test_frames_the_server_dropped_are_reported(relay, lab):
     alice = await lab.joined()
-    await relay.session.send(controls.Dropped(channel=relay.room("standup").number, counts={"video": 9}))
+    number = relay.room("standup").number
+    await relay.session.send(controls.Dropped(channel=number, counts={"video": 9}))
     assert await lab.told(alice, Dropped) == Dropped({"video": 9}, "server")
-    assert alice.stats.dropped_by_server == {"video": 9}
+    reasons = {"age": 1, "keyframe": 2}
+    await relay.session.send(controls.Dropped(channel=number, counts={"video": 3}, reasons=reasons))
+    assert await lab.told(alice, Dropped) == Dropped({"video": 3}, "server", reasons)
+    assert alice.stats.dropped_by_server == {"video": 12}
+    assert alice.stats.dropped_reasons == reasons
+
+
+async def test_a_channel_knows_what_the_server_does_when_it_is_slow(relay, lab):
+    assert (await lab.joined()).delivery is None, "an older server does not say"
+    for policy, delivery in (("latest", "latest"), ("\x1b[31m", "unknown")):
+        relay.policy = {"encryption": "required", "delivery": policy}
+        assert (await lab.joined(user=delivery)).delivery == delivery
 
 
 async def test_an_application_that_does_not_read_loses_frames_before_messages_and_is_told(relay, lab):

@@ -179,7 +179,11 @@ FIELDS: dict[Side, dict[str, dict[str, Is]]] = {
         "member_joined": {"channel": CHANNEL, "member": CHANNEL, "user": USER, "hello": maybe(HELLO)},
         "member_left": {"channel": CHANNEL, "member": CHANNEL, "reason": text(64)},
         "token_expiring": {"channel": CHANNEL, "seconds": SECONDS},
-        "dropped": {"channel": CHANNEL, "counts": mapping(16, whole(U64))},
+        "dropped": {
+            "channel": CHANNEL,
+            "counts": mapping(16, whole(U64)),
+            "reasons": maybe(mapping(16, whole(U64))),
+        },
         "drain": {"delay": SECONDS, "alternatives": maybe(array(16, text(256)))},
         "pong": {},
     },
@@ -287,6 +291,7 @@ def test_absent_and_nil_mean_the_same(side: Side, name: str, field: str) -> None
         (Side.SERVER, "joined", "policy", 16),
         (Side.SERVER, "renewed", "grant", 16),
         (Side.SERVER, "dropped", "counts", 16),
+        (Side.SERVER, "dropped", "reasons", 16),
     ],
 )
 def test_arrays_and_maps_are_refused_from_one_entry_over_their_limit(

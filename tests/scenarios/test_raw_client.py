@@ -147,7 +147,7 @@ async def test_two_clients_join_and_exchange_a_frame_and_a_message(pair: tuple[R
     joined = await alice.join("standup", "alice", {JOIN: 0, AUDIO: 0, DATA: 600})
     assert joined["members"] == []
     assert joined["offset"] == 0
-    assert joined["policy"] == {"encryption": "required"}
+    assert joined["policy"] == {"encryption": "required", "delivery": "realtime"}
     assert 3590 < joined["expires_in"] <= 3600
     assert joined["grant"].keys() == {"audio", "data"}
     assert 590 < joined["grant"]["data"] <= 600

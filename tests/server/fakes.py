@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code
@@ -13,8 +13,10 @@ from sealcast.protocol.names import Kind, Privilege
 from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
 from sealcast.server.channel import Channel, Member
-from sealcast.server.interfaces import ChannelKey, Entry, Position, Sink
+from sealcast.server.config import DeliveryPolicy
+from sealcast.server.interfaces import NOTICE, ChannelKey, Entry, Position, Sink
 from sealcast.server.metrics import Metrics
+from sealcast.server.shedding import Waiting
 
 NOW = 1000.0
 ALL = Rights(NOW + 100, dict.fromkeys(Privilege, NOW + 100))
@@ -49,7 +51,7 @@ class FakeOutlet:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
-        self.queued: list[tuple[int, bytes, int]] = []
+        self.queued: list[Waiting] = []
         self.told: list[tuple[Control, int]] = []
         self.on_write: Callable[[], None] = lambda: None
 
@@ -57,8 +59,8 @@ class FakeOutlet:
         self.writes.append(data)
         self.on_write()
 
-    def queue(self, kind: int, wire: bytes, channel: int) -> None:
-        self.queued.append((kind, wire, channel))
+    def queue(self, items: Sequence[Waiting]) -> None:
+        self.queued.extend(items)
 
     def tell(self, control: Control, ref: int = 0) -> None:
         self.told.append((control, ref))
@@ -95,8 +97,10 @@ class House:
             ChannelKey("0" * 32, "room"),
             7,
             encryption_required=True,
+            delivery="realtime",
             broker=self.broker,
             metrics=self.metrics,
+            now=lambda: NOW,
             call_soon=self.soon.append,
         )
 
@@ -114,6 +118,30 @@ class House:
 def frame(member: Member, number: int, size: int = 20, kind: Kind = Kind.AUDIO) -> bytes:
     head = Descriptor(kind, stream=streams_of(kind)[0]).encode() + encode_header(1, number)
     return envelope.frame(7, member.number, head + os.urandom(size))
+
+
+def waiting(
+    kind: int,
+    *,
+    since: float = 0.0,
+    size: int = 100,
+    body: bytes = b"",
+    channel: int = 1,
+    sender: int = 1,
+    policy: DeliveryPolicy = "realtime",
+    keyed: bool = True,
+    **described: int,
+) -> Waiting:
+    """Return something that waits: a frame described by a descriptor's fields, or a message or notice.
+
+    Its wire is *size* bytes that begin with *body*.
+    """
+    wire = body.ljust(size - 1, b".") + b"\n"
+    if kind in (NOTICE, Kind.MESSAGE):
+        return Waiting(kind, wire, channel, since)
+    described.setdefault("stream", streams_of(Kind(kind))[0])
+    data = envelope.frame(channel, sender, Descriptor(Kind(kind), **described).encode())
+    return Waiting.frame(data, wire, channel, since, policy, keyed=keyed)
 
 
 def message(member: Member, number: int, ref: int) -> bytes:

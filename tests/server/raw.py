@@ -66,10 +66,20 @@ def read(data: bytes) -> Item:
 
 
 def sealed(
-    kind: Kind, counter: int, *, key_id: int = 0, payload: bytes | None = None, version: int = 1
+    kind: Kind,
+    counter: int,
+    *,
+    key_id: int = 0,
+    payload: bytes | None = None,
+    version: int = 1,
+    **described: int,
 ) -> bytes:
-    """Return a descriptor, an SFrame header and random bytes: all that the relay can tell from a frame."""
-    head = Descriptor(kind, stream=streams_of(kind)[0], version=version).encode()
+    """Return a descriptor, an SFrame header and random bytes: all that the relay can tell from a frame.
+
+    *described* are other fields of the descriptor.
+    """
+    described.setdefault("stream", streams_of(kind)[0])
+    head = Descriptor(kind, version=version, **described).encode()
     header = encode_header(key_id, counter) if version == 1 else b""
     return head + header + (os.urandom(32) if payload is None else payload)
 

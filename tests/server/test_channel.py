@@ -228,13 +228,13 @@ def test_a_newcomer_hears_of_nobody_that_came_or_went_in_its_turn_before_it(
     late, _ = house.add("late")
     house.channel.remove(late, "left")
     house.turn()
-    heard = [unframe(wire)[0] for _, wire, _ in outlet.queued] if backed_up else outlet.messages()
+    heard = [unframe(item.wire)[0] for item in outlet.queued] if backed_up else outlet.messages()
     told = [controls.decode(data, Side.SERVER)[0] for data in heard]
     assert told == [
         MemberJoined(channel=7, member=late.number, user="late"),
         MemberLeft(channel=7, member=late.number, reason="left"),
     ]
-    assert all(kind == NOTICE for kind, _, _ in outlet.queued)
+    assert all(item.kind == NOTICE for item in outlet.queued)
     assert [other.user for other in member.joined(NOW, {}).members] == ["ann", "early"]
 
 
@@ -266,7 +266,8 @@ def test_a_slow_member_is_queued_for_and_the_others_are_written_to(house: House)
     house.channel.collect(ann, Kind.AUDIO, data)
     house.turn()
     assert to_bob.writes == []
-    assert to_bob.queued == [(Kind.AUDIO, frame_header(len(data)) + data, 7)]
+    (item,) = to_bob.queued
+    assert (item.kind, item.wire, item.channel) == (Kind.AUDIO, frame_header(len(data)) + data, 7)
     assert to_eve.messages() == [data]
     house.channel.fast(bob)
     later = frame(ann, 1)
@@ -282,8 +283,8 @@ def test_a_slow_member_is_queued_for_without_its_own(house: House) -> None:
     house.channel.collect(ann, Kind.MESSAGE, message(ann, 0, 3), 3)
     house.channel.notify(MemberLeft(channel=7, member=99, reason="left"), ann)
     house.turn()
-    assert [kind for kind, _, _ in to_bob.queued] == [Kind.MESSAGE, NOTICE]
-    assert [unframe(wire)[0][0] for _, wire, _ in to_bob.queued] == [envelope.DELIVERED, envelope.CONTROL]
+    assert [item.kind for item in to_bob.queued] == [Kind.MESSAGE, NOTICE]
+    assert [unframe(item.wire)[0][0] for item in to_bob.queued] == [envelope.DELIVERED, envelope.CONTROL]
 
 
 def test_a_member_that_backs_up_in_a_turn_gets_that_turn_once(house: House) -> None:

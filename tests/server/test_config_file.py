@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sealcast.server.config import Config
+from sealcast.server.config import ChannelConfig, Config
 from sealcast.server.config_file import ConfigError, NoApp, load
 from sealcast.server.config_options import APP, PROCESS
 
@@ -108,6 +108,48 @@ def test_durations_and_sizes_may_be_written_with_units(
 
 def test_the_environment_takes_units_too(write: Write) -> None:
     assert load(write(APP_BLOCK), {"SEALCAST_SERVER_HEARTBEAT": "1m"}).server.heartbeat == 60
+
+
+# --- channels by pattern ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "others"),
+    [
+        ("standup", ["standup"], ["standup2", "a standup", "Standup"]),
+        ("telemetry-*", ["telemetry-", "telemetry-7", "telemetry-*"], ["telemetry", "a telemetry-7"]),
+        ("*-log", ["-log", "a-log", "a-log-log"], ["log", "a-log2"]),
+        ("*", ["a", "standup"], []),
+        ("a*b*c", ["abc", "a-b-c", "abbcc", "abcbc"], ["ab", "ac", "acb", "abcd", "bac"]),
+        ("ab*ba", ["abba", "ab-ba"], ["aba", "ab"]),
+        ("**a**", ["a", "ba", "ab"], ["b"]),
+        ("a[b]?.*", ["a[b]?.", "a[b]?.x"], ["ab.", "abx."]),
+    ],
+)
+def test_a_pattern_is_text_in_which_a_star_stands_for_any(
+    pattern: str, names: list[str], others: list[str]
+) -> None:
+    rule = ChannelConfig(pattern=pattern)
+    assert [name for name in names if not rule.matches(name)] == []
+    assert [name for name in others if rule.matches(name)] == []
+
+
+def test_a_pattern_of_many_stars_is_judged_at_once() -> None:
+    assert not ChannelConfig(pattern="*a" * 31 + "*b").matches("a" * 64)
+
+
+def test_the_first_pattern_that_matches_counts(write: Write) -> None:
+    (app,) = load(
+        write(
+            APP_BLOCK + "[apps.policy]\ndelivery = 'latest'\n"
+            "[[apps.channels]]\npattern = 'log-audit'\n"
+            "[[apps.channels]]\npattern = 'log-*'\ndelivery = 'reliable'\n"
+            "[[apps.channels]]\npattern = '*'\ndelivery = 'realtime'\n"
+        ),
+        {},
+    ).apps
+    names = ("log-audit", "log-1", "standup")
+    assert [app.delivery_of(name) for name in names] == ["latest", "reliable", "realtime"]
 
 
 # --- the app in the environment --------------------------------------------------------------------
@@ -227,6 +269,16 @@ def test_everything_that_is_wrong_is_named_at_once(write: Write) -> None:
         ("server = 3\n" + APP_BLOCK, "server: should be a table: write [server] above its options"),
         (f"[[apps]]\napp_id = '{APP_ID}'\n", "apps[0]: needs a certificate, unless policy.allow_app_id_only"),
         (APP_BLOCK + APP_BLOCK, f"app_id {APP_ID} stands twice"),
+        (
+            APP_BLOCK + "[[apps.channels]]\npattern = 'a'\ndelivry = 'latest'\n",
+            "channels[0].delivry: unknown; did you mean delivery?",
+        ),
+        (APP_BLOCK + "[[apps.channels]]\npattern = ''\n", "channels[0].pattern: "),
+        (
+            APP_BLOCK + "[apps.channels]\npattern = 'a'\n",
+            "write [[apps.channels]], with two pairs of brackets",
+        ),
+        (APP_BLOCK + "channels = [3]\n", "should be a table: write [[apps.channels]] above its options"),
         ("a = [", "is not TOML: Invalid value (at end of document)"),
         ("[server]\nheartbeat = nan\n" + APP_BLOCK, "server.heartbeat: should be"),
     ],

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sealcast.server.config import AppConfig, Config, LogConfig, ServerConfig
+from sealcast.server.config import AppConfig, ChannelConfig, Config, LogConfig, ServerConfig
 from sealcast.server.config_file import load
-from sealcast.server.config_options import APP, PROCESS
+from sealcast.server.config_options import APP, CHANNEL, PROCESS
 from sealcast.server.config_sample import environment, sample, table
 
 APP_ID = "0123456789abcdef0123456789abcdef"
@@ -28,14 +28,15 @@ def test_every_field_is_an_option_once() -> None:
     fields = {f"server.{name}" for name in ServerConfig.model_fields}
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
-    own = set(AppConfig.model_fields) - {"policy", "limits"}
+    assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)
+    own = set(AppConfig.model_fields) - {"policy", "limits", "channels"}
     own |= {f"policy.{name}" for name in AppConfig.model_fields["policy"].default.__class__.model_fields}
     own |= {f"limits.{name}" for name in AppConfig.model_fields["limits"].default.__class__.model_fields}
     assert sorted(option.name for option in APP) == sorted(own)
 
 
 def test_every_option_is_explained() -> None:
-    assert [option.name for option in (*PROCESS, *APP) if not option.doc] == []
+    assert [option.name for option in (*PROCESS, *APP, *CHANNEL) if not option.doc] == []
 
 
 def test_the_sample_is_the_defaults_and_the_given_app(loaded: Config) -> None:
@@ -60,6 +61,16 @@ def test_the_sample_has_every_option_with_its_unit() -> None:
         assert re.search(rf"^#?{option.path[-1]} = ", text, re.MULTILINE), option.name
     assert '#heartbeat = "25s"' in text
     assert '#frame = "256KiB"' in text
+
+
+def test_the_sample_shows_an_entry_for_some_channels_that_is_good(tmp_path: Path) -> None:
+    head, _, entry = sample(APP_ID, CERTIFICATE).rpartition("# [[apps.channels]]\n")
+    lines = [line.removeprefix("# ") for line in entry.splitlines() if not line.startswith("#   ")]
+    path = tmp_path / "channels.toml"
+    path.write_text(f"{head}[[apps.channels]]\n" + "\n".join(lines))
+    (channel,) = load(path, {}).apps[0].channels
+    assert set(channel.model_fields_set) == {option.name for option in CHANNEL}
+    assert channel.delivery == "latest"
 
 
 def test_the_environment_sets_every_option_to_its_default(loaded: Config) -> None:

@@ -17,6 +17,7 @@ from sealcast.server.channel import Channel, Member
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.interfaces import ChannelKey
 from sealcast.server.metrics import Metrics
+from sealcast.server.shedding import Waiting
 
 NOW = 1000.0
 ALL = Rights(NOW + 100, dict.fromkeys(Privilege, NOW + 100))
@@ -28,7 +29,7 @@ class Nowhere:
     def write(self, data: bytes) -> None:
         pass
 
-    def queue(self, kind: int, wire: bytes, channel: int) -> None:
+    def queue(self, items: Sequence[Waiting]) -> None:
         raise AssertionError
 
     def tell(self, control: Control, ref: int = 0) -> None:
@@ -47,8 +48,10 @@ class House:
             ChannelKey("0" * 32, "room"),
             7,
             encryption_required=required,
+            delivery="realtime",
             broker=MemoryBroker(),
             metrics=self.metrics,
+            now=lambda: NOW,
             call_soon=lambda call: None,
         )
 

@@ -251,7 +251,7 @@ async def test_what_is_not_sealed_is_refused_and_counted(lab: Lab, sealed: bytes
 async def test_clear_frames_pass_only_where_the_app_says_so(lab: Lab) -> None:
     relay = await lab.serve(lab.app(policy={"encryption": "optional"}))
     eve, room, bob, _ = await pair(lab, relay)
-    assert room.joined.policy == {"encryption": "optional"}
+    assert room.joined.policy == {"encryption": "optional", "delivery": "realtime"}
     frame = await eve.frame(room, version=2, payload=b"hello")
     assert await bob.receive() == lab.Frame(room.number, room.member, frame)
     assert relay.metrics.clear_frames == 1

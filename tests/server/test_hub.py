@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from sealcast.protocol import controls
@@ -14,6 +16,7 @@ from sealcast.server.clock import SystemClock
 from sealcast.server.config import AppConfig, AppLimits, Config
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.hub import App, Full, Hub
+from sealcast.server.shedding import Waiting
 
 ONE, TWO = "1" * 32, "2" * 32
 RIGHTS = Rights(2e9, dict.fromkeys(Privilege, 2e9))
@@ -28,7 +31,7 @@ class Sink:
     def write(self, data: bytes) -> None:
         self.size += len(data)
 
-    def queue(self, kind: int, wire: bytes, channel: int) -> None:
+    def queue(self, items: Sequence[Waiting]) -> None:
         raise AssertionError
 
     def tell(self, control: Control, ref: int = 0) -> None:

@@ -46,7 +46,7 @@ async def test_joined_says_everything_a_member_needs(lab: Lab) -> None:
     ]
     assert joined.grant == {"audio": 600, "video": 600, "data": 600}
     assert joined.expires_in == 600
-    assert joined.policy == {"encryption": "required"}
+    assert joined.policy == {"encryption": "required", "delivery": "realtime"}
     assert joined.recovered is False
     assert await ann.told(MemberJoined) == MemberJoined(
         channel=first.number, member=second.member, user="bob", hello=b"bob's keys"

@@ -11,42 +11,12 @@ from sealcast.protocol import controls, envelope
 from sealcast.protocol.controls import Dropped, Left, MemberLeft, Ping
 from sealcast.protocol.names import Kind
 
-if TYPE_CHECKING:
-    from sealcast.server.relay import Relay
+from .stuck import BIG, HIGH_WATER, crowd, everything
 
+if TYPE_CHECKING:
     from .conftest import Lab
-    from .raw import Client, Room, Wire
 
 pytestmark = pytest.mark.timeout(30)
-
-HIGH_WATER = 64 * 1024
-BIG = bytes(30_000)
-
-
-async def crowd(
-    lab: Lab, opened: list[asyncio.Transport]
-) -> tuple[Relay, Wire, asyncio.Transport, Client, Room]:
-    """Let a member that never reads and one that speaks join a channel; the first is backed up."""
-    relay = lab.relays[0] if lab.relays else await lab.serve()
-    stuck = await lab.wire(relay, room_for=4096)
-    transport = opened[-1]
-    ann = await lab.connect(relay)
-    await stuck.join("standup", "stuck")
-    room = await ann.join("standup", "ann")
-    while transport.get_write_buffer_size() <= HIGH_WATER:
-        await ann.frame(room, Kind.DATA, payload=BIG)
-        await ann.settle()
-    return relay, stuck, transport, ann, room
-
-
-async def everything(wire: Wire, until: bytes) -> list[bytes]:
-    """Read binary messages up to the one with these bytes in it."""
-    messages: list[bytes] = []
-    while not messages or until not in messages[-1]:
-        opcode, payload = await wire.received()
-        if opcode == 2:
-            messages.append(payload)
-    return messages
 
 
 async def test_what_waits_for_a_member_that_never_reads_is_bounded(

@@ -166,6 +166,11 @@ SERVER: list[tuple[str, int, Json]] = [
     ("member_left", 0, {"channel": 17, "member": 4, "reason": "connection_lost"}),
     ("token_expiring", 0, {"channel": 17, "seconds": 30}),
     ("dropped", 0, {"channel": 17, "counts": {"video": 300, "audio": 2}}),
+    (
+        "dropped",
+        0,
+        {"channel": 17, "counts": {"video": 3, "data": 1}, "reasons": {"keyframe": 2, "room": 1, "age": 1}},
+    ),
     ("drain", 0, {"delay": 2.5, "alternatives": ["wss://b.example/v1"]}),
     ("drain", 0, {"delay": 0, "alternatives": []}),
     ("pong", 65535, {}),

@@ -97,6 +97,15 @@ class Channel(AsyncIterator[Event]):
         return max(0.0, self._membership.grant.ends - asyncio.get_running_loop().time())
 
     @property
+    def delivery(self) -> str | None:
+        """What the server does with frames that this side does not take in time.
+
+        ``realtime``: it drops what is worth least. ``latest``: it keeps the newest of each stream.
+        ``reliable``: it drops nothing and disconnects, to be resumed. None when it has not said.
+        """
+        return self._membership.delivery
+
+    @property
     def frame_max(self) -> int | None:
         """The largest payload of a frame of any kind, in bytes; None when the server named no limit."""
         sizes = [most for kind in FRAME_KINDS if (most := self._membership.payload_max(kind)) is not None]

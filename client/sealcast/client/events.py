@@ -139,10 +139,13 @@ class Dropped(Event):
 
     ``counts`` maps a kind (``audio`` …, ``message``, and on this side ``event``) to a number. ``where``
     is ``server`` when the connection was too slow, ``client`` when the application read too slowly.
+    ``reasons`` says why the server dropped them: ``age``, ``room``, ``layer``, ``keyframe`` (needed a frame
+    that was dropped) or ``replaced`` (by a newer one); with ``keyframe``, ask the sender for one.
     """
 
     counts: Mapping[str, int]
     where: Literal["server", "client"]
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sealcast.protocol import controls
@@ -45,6 +46,13 @@ _LEFT: Final = end("left")
 
 def _limit_of(kind: Kind) -> str:
     return "message" if kind is Kind.MESSAGE else "frame"
+
+
+def _plain(counts: Mapping[str, int]) -> dict[str, int]:
+    plain: Counter[str] = Counter()
+    for name, number in counts.items():
+        plain[plain_name(name)] += number
+    return dict(plain)
 
 
 class Receipt(NamedTuple):
@@ -117,6 +125,8 @@ class Membership:
         self.closed: Code | None = None
         """Why it has ended for good, once it has."""
         self.grant = Grant({}, 0.0, 0.0)
+        self.delivery: str | None = None
+        """What the server does with frames that this side does not take in time, if it has said so."""
         self.tries = Tries(options.backoff)
         self.streams: set[int] = set()
         """The numbers of the open streams."""
@@ -248,6 +258,8 @@ class Membership:
         if self.established:
             self.reception.tell_change(change)
         self.grant = Grant(joined.grant, joined.expires_in, now)
+        delivery = joined.policy.get("delivery")
+        self.delivery = None if delivery is None else plain_name(delivery)
         self.route = Route(link, joined.channel, joined.member, joined.epoch)
         link.routes[joined.channel] = self
         self.sealing.settle()
@@ -344,11 +356,10 @@ class Membership:
             if not self._owner.expiring(self):
                 self.reception.tell(TokenExpiring(control.seconds))
         elif isinstance(control, controls.Dropped):
-            counts: Counter[str] = Counter()
-            for kind, number in control.counts.items():
-                counts[plain_name(kind)] += number
+            counts, reasons = _plain(control.counts), _plain(control.reasons or {})
             self.reception.stats.dropped_by_server.update(counts)
-            self.reception.tell(Dropped(dict(counts), "server"))
+            self.reception.stats.dropped_reasons.update(reasons)
+            self.reception.tell(Dropped(counts, "server", reasons))
 
     def refused(self, error: controls.Error) -> None:
         """The server refused frames of ours."""

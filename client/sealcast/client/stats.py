@@ -27,6 +27,8 @@ class Stats:
     unknown_senders: int = 0
     """Frames and messages of a member number that is not in the channel."""
     dropped_by_server: Counter[str] = field(default_factory=Counter)
+    dropped_reasons: Counter[str] = field(default_factory=Counter)
+    """What the server dropped, by reason."""
     dropped_by_client: int = 0
     frames_refused: int = 0
     """Frames of this side that the server refused."""

@@ -295,11 +295,14 @@ class TokenExpiring(Control):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped(Control):
-    """Frames that this member should have received and did not, by kind, since the last report."""
+    """Frames that this member should have received and did not, since the last report."""
 
     NAME: ClassVar[str] = "dropped"
     channel: int = must(integer(U32))
     counts: dict[str, int] = must(mapping(16, integer(U64)))
+    """By kind."""
+    reasons: dict[str, int] | None = may(mapping(16, integer(U64)))
+    """The same by reason: why they were dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

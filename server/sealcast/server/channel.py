@@ -23,12 +23,15 @@ from sealcast.protocol.controls import (
     Renewed,
     encode,
 )
+from sealcast.protocol.descriptor import KEYFRAME, RESERVED
 from sealcast.protocol.names import Kind
 from sealcast.protocol.sframe import LEAST, HeaderError, read_header
 
 from .auth import Rights, kinds_until
+from .config import DeliveryPolicy
 from .interfaces import JOINING, NOTICE, Broker, ChannelKey, Entry
 from .metrics import Metrics
+from .shedding import Waiting
 
 __all__ = ["Channel", "Member", "Outlet", "frame_header"]
 
@@ -81,8 +84,8 @@ class Outlet(Protocol):
         """Send ready-made WebSocket frames now."""
         ...
 
-    def queue(self, kind: int, wire: bytes, channel: int) -> None:
-        """Queue one ready-made frame of a connection that is backed up."""
+    def queue(self, items: Sequence[Waiting]) -> None:
+        """Take what is for a connection that is slow; it is dropped or sent as the policies say."""
         ...
 
     def tell(self, control: Control, ref: int = 0) -> None:
@@ -106,6 +109,7 @@ class Member:
         "channel",
         "frames_in",
         "hello",
+        "keyed",
         "number",
         "outlet",
         "rights",
@@ -122,6 +126,8 @@ class Member:
         self.outlet = outlet
         self.frames_in = 0
         self.bytes_in = 0
+        self.keyed = 0
+        """A bit mask of its streams that have carried a keyframe."""
         self._counters: dict[int, list[int]] = {}
         """The last counter of each key id."""
         self._heads: dict[bytes, _Head] = {}
@@ -185,8 +191,11 @@ class Member:
         kind = first & 15
         if not self.allowed >> kind & 1:
             return "not_permitted" if kind in _KINDS else "bad_frame"
-        if data[start + 1] & 0x80:
-            return "bad_frame"
+        flags = data[start + 1]
+        if flags & (RESERVED | KEYFRAME):  # seldom
+            if flags & RESERVED:
+                return "bad_frame"
+            self.keyed |= 1 << data[start + 3]
         if first >> 4 == 1:
             return self._check_counter(data, start)
         if first >> 4 != 2 or self.channel.encryption_required:
@@ -223,8 +232,10 @@ class Channel:
         key: App ID and name.
         number: its number in this process, never used twice.
         encryption_required: refuse every frame without a well-formed SFrame header.
+        delivery: what happens to frames that a member does not take in time.
         broker: places messages and carries turns.
         metrics: where to count.
+        now: the present, in monotonic seconds.
         call_soon: runs a callable once, later in this turn of the event loop.
 
     """
@@ -235,17 +246,21 @@ class Channel:
         number: int,
         *,
         encryption_required: bool,
+        delivery: DeliveryPolicy,
         broker: Broker,
         metrics: Metrics,
+        now: Callable[[], float],
         call_soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self.key = key
         self.number = number
         self.encryption_required = encryption_required
+        self.delivery: DeliveryPolicy = delivery
         self.metrics = metrics
         self.members: dict[int, Member] = {}
         self.by_user: dict[str, Member] = {}
         self._broker = broker
+        self._now = now
         self._call_soon = call_soon
         self._turn: list[Entry] = []
         self._size = 0
@@ -402,13 +417,31 @@ class Channel:
                     own_write(rest)
 
     def _queue(self, turn: Sequence[Entry], slow: list[tuple[Member, Outlet]]) -> None:
-        wires = [frame_header(len(entry.data)) + entry.data for entry in turn]
+        now = self._now()
+        items = [self._waiting(entry, now) for entry in turn]
         starts = {entry.sender: index for index, entry in enumerate(turn) if entry.kind == JOINING}
+        senders = {entry.sender for entry in turn}
         for member, outlet in slow:
+            if member not in senders:
+                outlet.queue(items)
+                continue
             start = starts.get(member, 0)
-            for entry, wire in zip(turn[start:], wires[start:], strict=True):
-                if entry.sender is not member:
-                    outlet.queue(max(entry.kind, NOTICE), wire, self.number)
+            others = [
+                item
+                for entry, item in zip(turn[start:], items[start:], strict=True)
+                if entry.sender is not member
+            ]
+            if others:
+                outlet.queue(others)
+
+    def _waiting(self, entry: Entry, now: float) -> Waiting:
+        data, sender = entry.data, entry.sender
+        wire = frame_header(len(data)) + data
+        if entry.kind == _MESSAGE or entry.kind < 0:
+            return Waiting(max(entry.kind, NOTICE), wire, self.number, now)
+        # Whether a remote member marks its keyframes is not known here: most do.
+        keyed = not isinstance(sender, Member) or bool(sender.keyed >> data[envelope.FRAME_START + 3] & 1)
+        return Waiting.frame(data, wire, self.number, now, self.delivery, keyed=keyed)
 
     def _delivered(self, entry: Entry) -> bytes:
         assert isinstance(entry.sender, Member)

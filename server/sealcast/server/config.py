@@ -12,7 +12,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from sealcast.protocol import names
 
-__all__ = ["AppConfig", "AppLimits", "AppPolicy", "Config", "LogConfig", "ServerConfig"]
+__all__ = [
+    "AppConfig",
+    "AppLimits",
+    "AppPolicy",
+    "ChannelConfig",
+    "Config",
+    "DeliveryPolicy",
+    "LogConfig",
+    "ServerConfig",
+]
+
+DeliveryPolicy = Literal["realtime", "latest", "reliable"]
+"""What happens to frames that a member does not take in time."""
 
 
 def _checked_secret(value: SecretStr) -> SecretStr:
@@ -79,6 +91,11 @@ class AppPolicy(_Section):
     encryption: Literal["required", "optional"] = _option(
         "required", "`required`: refuse every frame that has no well-formed SFrame header"
     )
+    delivery: DeliveryPolicy = _option(
+        "realtime",
+        "for members that do not keep up: `realtime` drops frames by kind, layer, priority and age, `latest`"
+        " keeps the newest of each stream, `reliable` drops nothing and disconnects them",
+    )
     clock_skew: int = _option(60, "how far in the future a token may be issued", unit="s", ge=0, le=86400)
     origins: tuple[str, ...] = _option((), "web pages that may connect, as `https://host`; `*` admits all")
 
@@ -103,6 +120,33 @@ class AppLimits(_Section):
     outbox_age: float = _option(0.5, "age at which a queued frame is dropped", unit="s", gt=0, le=60)
 
 
+class ChannelConfig(_Section):
+    """What is different in some channels of an app."""
+
+    pattern: str = Field(
+        description="names of the channels; `*` stands for any text. The first entry that matches counts",
+        min_length=1,
+        max_length=names.CHANNEL_MAX,
+    )
+    delivery: DeliveryPolicy | None = _option(None, "as `policy.delivery`")
+
+    def matches(self, channel: str) -> bool:
+        """Say whether this is about the channel of that name."""
+        first, *rest = self.pattern.split("*")
+        if not rest:
+            return channel == first
+        last = rest.pop()
+        if not channel.startswith(first) or len(channel) < len(first) + len(last):
+            return False
+        place = len(first)
+        for part in rest:
+            place = channel.find(part, place)
+            if place < 0:
+                return False
+            place += len(part)
+        return channel.endswith(last) and place <= len(channel) - len(last)
+
+
 class AppConfig(_Section):
     """One tenant."""
 
@@ -113,6 +157,7 @@ class AppConfig(_Section):
     enabled: bool = _option(True, "false: its members are refused like those of an unknown app")
     policy: AppPolicy = AppPolicy()
     limits: AppLimits = AppLimits()
+    channels: tuple[ChannelConfig, ...] = Field((), description="what is different in some channels")
 
     @model_validator(mode="after")
     def _has_a_way_in(self) -> AppConfig:
@@ -121,6 +166,11 @@ class AppConfig(_Section):
         if self.certificate is None and self.secondary_certificate is not None:
             raise ValueError("has a secondary_certificate but no certificate")
         return self
+
+    def delivery_of(self, channel: str) -> DeliveryPolicy:
+        """Return what happens in the channel of that name to frames that a member does not take in time."""
+        matching = (rule.delivery for rule in self.channels if rule.matches(channel))
+        return next(matching, None) or self.policy.delivery
 
     @property
     def certificates(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from sealcast.protocol.errors import SealcastError
 from sealcast.protocol.quantities import seconds, size
 
 from .config import Config
-from .config_options import APP, APP_ENVIRONMENT, APP_ID, PREFIXES, PROCESS, Option
+from .config_options import APP, APP_ENVIRONMENT, APP_ID, CHANNEL, PREFIXES, PROCESS, Option
 
 __all__ = ["ConfigError", "NoApp", "load"]
 
@@ -160,6 +160,10 @@ class _Draft:
         for number, app in enumerate(apps if isinstance(apps, list) else ()):
             for option in APP:
                 self._convert(app, option, ("apps", number))
+            channels = app.get("channels") if isinstance(app, dict) else None
+            for place, channel in enumerate(channels if isinstance(channels, list) else ()):
+                for option in CHANNEL:
+                    self._convert(channel, option, ("apps", number, "channels", place))
 
     def validate(self) -> Config | None:
         """Return the configuration, or None and the problems that keep it from being one."""
@@ -270,8 +274,11 @@ class _Draft:
             return f"{place}: unknown{self._suggestion(location)}"
         if kind in ("tuple_type", "list_type") and location == ("apps",):
             return f"{place}: should be a list of tables: write [[apps]], with two pairs of brackets"
+        if kind in ("tuple_type", "list_type") and location[2:] == ("channels",):
+            return f"{place}: should be a list of tables: write [[apps.channels]], with two pairs of brackets"
         if kind == "model_type" and isinstance(location[-1], int):
-            return f"{place}: should be a table: write [[apps]] above its options"
+            name = ".".join(part for part in location if isinstance(part, str))
+            return f"{place}: should be a table: write [[{name}]] above its options"
         if kind == "model_type":
             return f"{place}: should be a table: write [{location[-1]}] above its options"
         text = message.removeprefix("Value error, ").removeprefix("Input ")
@@ -280,6 +287,8 @@ class _Draft:
     def _suggestion(self, location: Place) -> str:
         """Name the option that was probably meant: beside the unknown key, or of its name elsewhere."""
         name = str(location[-1])
+        if location[2:3] == ("channels",) and len(location) > 4:
+            return _nearest(name, {option.path[-1] for option in CHANNEL})
         in_app = location[0] == "apps"
         own = APP if in_app else PROCESS
         for option in (*own, *APP):

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from sealcast.protocol.quantities import show_seconds, show_size
 
-from .config import AppConfig, LogConfig, ServerConfig
+from .config import AppConfig, ChannelConfig, LogConfig, ServerConfig
 
-__all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "PREFIXES", "PROCESS", "Option"]
+__all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "CHANNEL", "PREFIXES", "PROCESS", "Option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Option:
     """One option: its place, what it means, and how it is written."""
 
     path: tuple[str, ...]
-    """``("server", "port")``; for options of an app, below it: ``("limits", "frame")``."""
+    """``("server", "port")``; below the app or channel for their options: ``("limits", "frame")``."""
     doc: str
     unit: str
     """``s``, ``B``, ``/min`` or nothing."""
@@ -62,6 +62,8 @@ def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _walk(kind, *path, name)
             continue
+        if any(isinstance(part, type) and issubclass(part, BaseModel) for part in get_args(kind)):
+            continue  # a list of tables: its options have a list of their own
         extra = field.json_schema_extra
         yield Option(
             path=(*path, name),
@@ -69,8 +71,14 @@ def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
             unit=str(extra.get("unit", "")) if isinstance(extra, dict) else "",
             default=... if field.is_required() else field.default,
             number=kind in (int, float),
-            choices=get_args(kind) if get_origin(kind) is Literal else (),
+            choices=_choices(kind),
         )
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(choice for part in get_args(kind) for choice in _choices(part))
 
 
 PROCESS: Final = (*_walk(ServerConfig, "server"), *_walk(LogConfig, "log"))
@@ -78,6 +86,9 @@ PROCESS: Final = (*_walk(ServerConfig, "server"), *_walk(LogConfig, "log"))
 
 APP: Final = tuple(_walk(AppConfig))
 """The options of one ``[[apps]]`` entry."""
+
+CHANNEL: Final = tuple(_walk(ChannelConfig))
+"""The options of one ``[[apps.channels]]`` entry."""
 
 APP_ID: Final = "SEALCAST_APP_ID"
 

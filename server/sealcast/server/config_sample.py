@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from sealcast.protocol.version import __version__
 
-from .config_options import APP, APP_ENVIRONMENT, APP_ID, PROCESS, Option
+from .config_options import APP, APP_ENVIRONMENT, APP_ID, CHANNEL, PROCESS, Option
 
 __all__ = ["environment", "sample", "table"]
 
+_EXAMPLE = {"pattern": "telemetry-*", "delivery": "latest"}
 _UNITS = {"s": "a duration", "B": "a size", "/min": "per minute"}
 
 
@@ -33,6 +34,10 @@ def sample(app_id: str, certificate: str) -> str:
     for section in dict.fromkeys(option.path[0] for option in APP if len(option.path) > 1):
         lines += ["", f"[apps.{section}]"]
         lines += _entries(option for option in APP if len(option.path) > 1 and option.path[0] == section)
+    lines += ["", "# What is different in some channels of the app:", "# [[apps.channels]]"]
+    for option in CHANNEL:
+        name = option.path[-1]
+        lines += [f"#   {_explained(option)}", f"# {name} = {json.dumps(_EXAMPLE.get(name, option.shown))}"]
     return "\n".join(lines) + "\n"
 
 
@@ -54,6 +59,8 @@ def table() -> str:
     lines += [_row(option, f"`{option.variable}`") for option in PROCESS]
     lines += ["", "In each `[[apps]]`:", "", "| option | default | meaning |", "|---|---|---|"]
     lines += [_row(option) for option in APP]
+    lines += ["", "In each `[[apps.channels]]`:", "", "| option | default | meaning |", "|---|---|---|"]
+    lines += [_row(option) for option in CHANNEL]
     return "\n".join(lines)
 
 

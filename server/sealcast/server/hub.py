@@ -106,8 +106,10 @@ class Hub:
             ChannelKey(app.config.app_id, name),
             self._next_channel,
             encryption_required=app.config.policy.encryption == "required",
+            delivery=app.config.delivery_of(name),
             broker=self._broker,
             metrics=self.metrics,
+            now=self.clock.monotonic,
             call_soon=self.call_soon,
         )
         app.channels[name] = channel

@@ -34,7 +34,9 @@ class Metrics:
     refused: Counter[str] = field(default_factory=Counter)
     """Refused requests, frames and messages, by the code's name."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Frames that a slow member did not get, by kind."""
+    """Frames that a slow member did not get, by kind; messages too, when its connection ended."""
+    dropped_for: Counter[str] = field(default_factory=Counter)
+    """The same by kind and reason, as ``video/keyframe``."""
     ended: Counter[str] = field(default_factory=Counter)
     """Ended connections, by the end code's name."""
     handshakes_refused: Counter[str] = field(default_factory=Counter)

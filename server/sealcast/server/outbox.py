@@ -1,153 +1,170 @@
 """The slow path: what a member that does not keep up is still to get, bounded in bytes and age.
 
-While a connection is backed up its frames wait here instead of in the transport. Frames may be dropped:
-the oldest first, audio after everything else and the members' own control frames last of all. The relay's
-controls and messages may not: when they alone fill the outbox the connection cannot be served any more,
-and it ends with ``slow_consumer``.
+While a connection is backed up its frames wait here instead of in the transport. What goes when there is no
+room is decided in ``shedding``; here it is kept in order, counted and taken away. When what may not
+be dropped fills the outbox alone, the connection cannot be served any more: it ends with ``slow_consumer``.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final
 
-from sealcast.protocol.names import Kind
+from .drops import Drops
+from .shedding import TIERS, Gates, Verdict, Waiting, broken, overdue, surplus
 
-from .interfaces import NOTICE
+__all__ = ["Outbox"]
 
-__all__ = ["Outbox", "Overfull"]
-
-_KEPT = frozenset({NOTICE, int(Kind.MESSAGE)})
-_CONTROL, _AUDIO = int(Kind.CONTROL), int(Kind.AUDIO)
-_AGELESS = _KEPT | {_CONTROL}
-"""What is worth as much when it comes late."""
-_ORDER = (frozenset({_CONTROL, _AUDIO}), frozenset({_CONTROL}), frozenset[int]())
-"""What is spared in each round of making room: the members' own controls carry keys and go last."""
-
-_ITEM = 128
-"""Bytes that a waiting frame costs beside its own: a flood of tiny ones is not to break the bound."""
-
-
-class Overfull(Exception):
-    """What may not be dropped does not fit: the connection must end."""
-
-
-class _Item(NamedTuple):
-    kind: int
-    wire: bytes
-    since: float
-    channel: int
+_NEVER: Final = float("inf")
+_LATE: Final = 1.125
+"""Ages after which the queue is gone through for what is too old, so that it is not done for each frame."""
+_LEAST: Final = 16
+"""The part of the bound that making room has to give, or it is not worth going through the queue for."""
 
 
 class Outbox:
     """A bounded queue of ready-made WebSocket frames.
 
     Args:
-        most: its bound in bytes.
+        most: its bound in bytes, each frame's share of bookkeeping included.
         age: seconds after which a waiting frame is worthless.
-        dropped: where to count dropped frames, by channel number and kind.
+        gates: the streams that wait for a keyframe; they outlive the queue.
+        drops: where to count dropped frames.
 
     """
 
-    __slots__ = ("_age", "_dropped", "_items", "_kept", "_most", "overfull", "size")
+    __slots__ = (
+        "_age",
+        "_drops",
+        "_gates",
+        "_items",
+        "_most",
+        "_next",
+        "_oldest",
+        "_weights",
+        "overfull",
+        "size",
+    )
 
-    def __init__(self, most: int, age: float, dropped: dict[int, Counter[int]]) -> None:
+    def __init__(self, most: int, age: float, gates: Gates, drops: Drops) -> None:
         self._most = most
         self._age = age
-        self._items: deque[_Item] = deque()
-        self._dropped = dropped
-        self._kept = 0
+        self._gates = gates
+        self._drops = drops
+        self._items: OrderedDict[object, Waiting] = OrderedDict()
+        """By a number in order; what a newer one may replace, by the bytes of its flow's number."""
+        self._next = 0
+        self._weights = [0] * TIERS
+        """Bytes of what may be dropped, by tier."""
+        self._oldest = _NEVER
+        """Nothing that can get too old began to wait before."""
         self.size = 0
         """Bytes that wait, each frame's share of bookkeeping included."""
         self.overfull = False
-        """Whether something that may not be dropped was turned away: what waits has a gap behind it."""
+        """Whether something that may not be dropped found no room: what waits has a gap behind it."""
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def push(self, kind: int, wire: bytes, channel: int, now: float) -> None:
-        """Queue one frame, message or notice.
+    def push(self, item: Waiting, now: float) -> None:
+        """Queue one frame, message or notice, or drop it; something else may be dropped for it.
 
-        Raises:
-            Overfull: nothing more can be dropped to make room, now or when it was last asked to.
-
+        Look at ``overfull`` afterwards: once it is true, nothing is queued any more.
         """
         if self.overfull:
-            raise Overfull
-        if kind in _KEPT:
-            self._kept += len(wire) + _ITEM
-        elif self._kept > self._most // 4 * 3:
-            # Too little room to be worth walking the queue for, once for every frame.
-            self._count(kind, channel)
-            return
-        self._items.append(_Item(kind, wire, now, channel))
-        self.size += len(wire) + _ITEM
-        if self.size > self._most:
-            self._expire(now)
-            for spared in _ORDER:
-                self._shed(spared)
+            self._lost(item, "ended")
+        elif not self._gates.admits(item):
+            self._lost(item, "keyframe")
+        elif self._hopeless(item):
+            self._gates.shut(broken(item), now)
+            self._lost(item, "room")
+        else:
+            self._append(item)
+            if now - self._oldest > self._age * _LATE:
+                self._expire(now)
             if self.size > self._most:
-                self.overfull = True
-                raise Overfull
+                self._make_room(now)
 
     def pop(self, most: int, now: float) -> bytes:
         """Take at least one and at most about *most* bytes of what is still worth sending, joined."""
         self._expire(now)
         parts: list[bytes] = []
         taken = 0
-        while self._items and (not parts or taken + len(self._items[0].wire) <= most):
-            item = self._items.popleft()
+        items = self._items
+        while items:
+            key, item = items.popitem(last=False)
+            if parts and taken + len(item.wire) > most:
+                items[key] = item
+                items.move_to_end(key, last=False)
+                break
             parts.append(item.wire)
             taken += len(item.wire)
             self._discount(item)
         return b"".join(parts)
 
     def forget(self, channel: int) -> None:
-        """Drop the frames of a channel whose membership has ended; its messages still go out."""
-        self._filter(lambda item: item.channel != channel or item.kind in _KEPT)
+        """Drop the frames of a channel whose membership has ended; what may not be dropped still goes out."""
+        self._filter(lambda item: item.channel == channel and item.tier is not None, "left")
+
+    def close(self) -> None:
+        """Drop everything: the connection has ended."""
+        self._filter(lambda item: True, "ended")
+
+    def _append(self, item: Waiting) -> None:
+        key: object = self._next
+        if item.latest:
+            key = item.flow.to_bytes(9, "big")
+            older = self._items.pop(key, None)
+            if older is not None:
+                self._discount(older)
+                self._lost(older, "replaced")
+        else:
+            self._next += 1
+        self._items[key] = item
+        self.size += item.weight
+        if item.tier is not None:
+            self._weights[item.tier] += item.weight
+            if not item.lasting:
+                self._oldest = min(self._oldest, item.since)
+
+    def _hopeless(self, item: Waiting) -> bool:
+        """Say whether *item* finds no room, and next to nothing could go for it."""
+        if item.tier is None or self.size + item.weight <= self._most:
+            return False
+        return sum(self._weights[: item.tier + 1]) < self._most // _LEAST
+
+    def _make_room(self, now: float) -> None:
+        must = self.size - self._most
+        self._execute(surplus(list(self._items.values()), must, must + self._most // 4), now)
+        self.overfull = self.size > self._most
 
     def _expire(self, now: float) -> None:
         oldest = now - self._age
-        items = self._items
-        if items and items[0].since < oldest:
-            self._filter(lambda item: item.since >= oldest or item.kind in _AGELESS)
+        if self._oldest < oldest:
+            self._execute(overdue(list(self._items.values()), oldest), now)
+            ages = (item.since for item in self._items.values() if not item.lasting)
+            self._oldest = min(ages, default=_NEVER)
 
-    def _shed(self, spared: frozenset[int]) -> None:
-        """Drop the oldest droppable frames, except of *spared* kinds, until the rest fits in half the bound.
+    def _execute(self, verdict: Verdict, now: float) -> None:
+        keys = list(self._items)
+        for place, reason in verdict.going.items():
+            item = self._items.pop(keys[place])
+            self._discount(item)
+            self._lost(item, reason)
+        self._gates.shut(verdict.shut, now)
 
-        Going down to half means that the queue is walked once for many drops, not once for each.
-        """
-        if self.size <= self._most:
-            return
-        surplus = self.size - self._most // 2
-
-        def keep(item: _Item) -> bool:
-            nonlocal surplus
-            if surplus <= 0 or item.kind in _KEPT or item.kind in spared:
-                return True
-            surplus -= len(item.wire) + _ITEM
-            return False
-
-        self._filter(keep)
-
-    def _filter(self, keep: Callable[[_Item], bool]) -> None:
-        if self.size == self._kept:
-            return
-        kept: deque[_Item] = deque()
-        for item in self._items:
-            if keep(item):
-                kept.append(item)
-            else:
+    def _filter(self, goes: Callable[[Waiting], bool], reason: str) -> None:
+        for key, item in list(self._items.items()):
+            if goes(item):
+                del self._items[key]
                 self._discount(item)
-                self._count(item.kind, item.channel)
-        self._items = kept
+                self._lost(item, reason)
 
-    def _discount(self, item: _Item) -> None:
-        weight = len(item.wire) + _ITEM
-        self.size -= weight
-        if item.kind in _KEPT:
-            self._kept -= weight
+    def _discount(self, item: Waiting) -> None:
+        self.size -= item.weight
+        if item.tier is not None:
+            self._weights[item.tier] -= item.weight
 
-    def _count(self, kind: int, channel: int) -> None:
-        self._dropped.setdefault(channel, Counter())[kind] += 1
+    def _lost(self, item: Waiting, reason: str) -> None:
+        self._drops.note(item.kind, item.channel, reason)

@@ -10,11 +10,9 @@ from typing import Final
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code, end, reply
 from sealcast.protocol.controls import (
-    Control,
     Direct,
     Directed,
     Drain,
-    Dropped,
     Error,
     Join,
     Leave,
@@ -32,14 +30,13 @@ from sealcast.protocol.session import EndDue, GrantEnded, GrantExpiring, Machine
 
 from .arrival import refusal_of_frame, refusal_of_join, refusal_of_message, request_of
 from .auth import Rights, TokenRequired, admit
-from .channel import Member, frame_header
-from .delivery import Delivery
+from .channel import Member
 from .hub import App, Full, Hub
 from .interfaces import Transport
 from .limits import Bucket
 from .logs import SessionLog
-from .outbox import Overfull
 from .refusals import Refusals
+from .sending import Sending
 from .welcome import welcome
 
 __all__ = ["Session"]
@@ -49,7 +46,7 @@ _MESSAGE: Final = envelope.MESSAGE
 _MESSAGE_KIND: Final = int(Kind.MESSAGE)
 
 
-class Session:
+class Session(Sending):
     """What the relay knows of one connection.
 
     Args:
@@ -60,41 +57,19 @@ class Session:
 
     """
 
-    __slots__ = (
-        "_app",
-        "_delivery",
-        "_directs",
-        "_hub",
-        "_joins",
-        "_log",
-        "_machine",
-        "_members",
-        "_refusals",
-        "_routes",
-        "_transport",
-        "closing",
-        "due",
-        "write",
-    )
+    __slots__ = ("_app", "_directs", "_joins", "_log", "_refusals", "_routes")
 
     def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog) -> None:
         now = hub.clock.monotonic()
         server = hub.config.server
-        self.due: float | None = None
-        self.closing: Code | None = None
-        """Why this side ended the connection, once it has."""
-        self._hub = hub
-        self._app = app
-        self._transport = transport
-        self._log = log
-        self._machine = Machine(
+        limits = app.config.limits
+        machine = Machine(
             Side.SERVER, now, heartbeat=server.heartbeat, unauthenticated=server.unauthenticated
         )
+        super().__init__(hub, transport, machine, limits)
+        self._app = app
+        self._log = log
         self._routes: dict[bytes, Member] = {}
-        self._members: dict[int, Member] = {}
-        limits = app.config.limits
-        self._delivery = Delivery(transport, limits)
-        self.write = self._delivery.write
         self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now)
         self._directs = Bucket(limits.directs_per_minute / 60, limits.directs_per_minute, now)
         self._refusals = Refusals(limits.errors_per_minute, now)
@@ -178,22 +153,24 @@ class Session:
             self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
             return
         most = self._app.config.limits.channels_per_connection
-        refusal = refusal_of_join(join, self._members.values(), most)
+        verdict = refusal_of_join(join, self._members.values(), most)
         if self._hub.draining:
-            refusal = reply("draining")
-        if refusal is None:
-            try:
-                rights = admit(self._app.config, join.channel, join.user, join.token, self._hub.clock.wall())
-            except (TokenError, TokenRequired) as error:
-                self._log.token_refused(error.code.name)
-                refusal = error.code
-        if refusal is None:
+            verdict = reply("draining")
+        rights = verdict or self._rights(join.channel, join.user, join.token)
+        if isinstance(rights, Rights):
             try:
                 self._become_member(join, ref, rights)
+                return
             except Full as full:
-                refusal = reply(full.name)
-        if refusal is not None:
-            self._refuse_request(refusal, ref)
+                rights = reply(full.name)
+        self._refuse_request(rights, ref)
+
+    def _rights(self, channel: str, user: str, token: str | None) -> Rights | Code:
+        try:
+            return admit(self._app.config, channel, user, token, self._hub.clock.wall())
+        except (TokenError, TokenRequired) as error:
+            self._log.token_refused(error.code.name)
+            return error.code
 
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
         channel = self._app.channels.get(join.channel)
@@ -209,7 +186,11 @@ class Session:
             channel.slow(member)
         self._hub.metrics.joins_total += 1
         self._transport.admitted()
-        self.tell(member.joined(wall, {"encryption": self._app.config.policy.encryption}), ref)
+        policy: dict[str, str] = {
+            "encryption": self._app.config.policy.encryption,
+            "delivery": channel.delivery,
+        }
+        self.tell(member.joined(wall, policy), ref)
         self._hub.wheel.sooner(self, self._next_time())
 
     def _renew(self, renew: Renew, ref: int) -> None:
@@ -218,13 +199,11 @@ class Session:
             self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
             return
         member = self._members[renew.channel]
-        wall = self._hub.clock.wall()
-        try:
-            rights = admit(self._app.config, member.channel.key.channel, member.user, renew.token, wall)
-        except (TokenError, TokenRequired) as error:
-            self._log.token_refused(error.code.name)
-            self._refuse_request(error.code, ref, renew.channel)
+        rights = self._rights(member.channel.key.channel, member.user, renew.token)
+        if not isinstance(rights, Rights):
+            self._refuse_request(rights, ref, renew.channel)
             return
+        wall = self._hub.clock.wall()
         member.refresh(rights, wall)
         self.tell(member.renewed(wall), ref)
         self._hub.wheel.sooner(self, self._next_time())
@@ -288,7 +267,7 @@ class Session:
         self._machine.close()
         self._hub.wheel.schedule(self, None)
         self._app.connections -= 1
-        self._count_drops()
+        self._delivery.close()
         self._hub.metrics.ended[cause.name] += 1
         self._log.ended(cause, code, self._hub.clock.monotonic())
 
@@ -359,60 +338,12 @@ class Session:
                 member.refresh(member.rights, wall)
         for control in self._refusals.report(now):
             self.tell(control)
+        if self._delivery.due() is not None:
+            self._report_drops(now)
         return self._next_time()
 
     def _next_time(self) -> float | None:
-        times = [self._machine.next_timeout(), self._refusals.due()]
+        times = [self._machine.next_timeout(), self._refusals.due(), self._delivery.due()]
         skew = self._hub.clock.monotonic() - self._hub.clock.wall()
         times.extend(m.changes + skew for m in self._members.values() if m.changes is not None)
         return min((t for t in times if t is not None), default=None)
-
-    # --- bytes out ---
-
-    def tell(self, control: Control, ref: int = 0) -> None:
-        """Send a control, in order with what waits."""
-        if self.closing is not None:
-            return
-        now = self._hub.clock.monotonic()
-        data = self._machine.send(control, now, ref)
-        try:
-            self._delivery.send(frame_header(len(data)) + data, now)
-        except Overfull:
-            self._hub.call_soon(self._end_slow)
-
-    def queue(self, kind: int, wire: bytes, channel: int) -> None:
-        """Queue one ready-made frame for a connection that is backed up."""
-        if self.closing is not None:
-            return
-        try:
-            self._delivery.queue(kind, wire, channel, self._hub.clock.monotonic())
-        except Overfull:
-            # A channel is fanning out right now: its members must not change under it.
-            self._hub.call_soon(self._end_slow)
-
-    def _end_slow(self) -> None:
-        self._end(end("slow_consumer"))
-
-    def pause(self) -> None:
-        """The peer does not keep up: leave the shared path in every channel."""
-        if self._delivery.pause():
-            for member in self._members.values():
-                member.channel.slow(member)
-
-    def resume(self) -> None:
-        """The backlog has gone out: send what waited, and return to the shared path when all has gone."""
-        if self.closing is not None:
-            return
-        if self._delivery.resume(self._hub.clock.monotonic()):
-            for member in self._members.values():
-                member.channel.fast(member)
-        for channel, counts in self._count_drops().items():
-            if channel in self._members:
-                self.tell(Dropped(channel=channel, counts=counts))
-
-    def _count_drops(self) -> dict[int, dict[str, int]]:
-        """Count what the outbox had to drop; return it by channel number and kind."""
-        drops = self._delivery.take_drops()
-        for counts in drops.values():
-            self._hub.metrics.dropped.update(counts)
-        return drops
