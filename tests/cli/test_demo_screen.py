@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from sealcast.cli.children import Children
 from sealcast.cli.demo import screen, wav
 from sealcast.cli.demo.checks import Check
-from sealcast.cli.demo.children import Children
 from sealcast.cli.demo.conductor import NAMES, Conductor, Conversation, Phase, Plan
 from sealcast.cli.demo.invitation import invitation
 from sealcast.cli.demo.wire import WireFrame

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "serve": "serve:serve",
     "demo": "demo.command:demo",
     "verify-blind": "blind.command:verify_blind",
+    "bench": "bench.command:bench",
     "join": "chat:join",
     "send": "pipes:send",
     "listen": "pipes:listen",

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sealcast.client.tokens import mint
 
-from .children import Child, ChildFailed, Children
+from ..children import Child, ChildFailed, Children
 from .ledger import Ledger
 from .part import Part
 from .seen import Witness

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..children import ChildFailed
 from ..failure import Status
 from . import wav
 from .checks import Check
-from .children import ChildFailed
 from .conductor import Conductor, Phase, Plan
 from .figures import percentile
 from .invitation import invitation

@@ -1,4 +1,4 @@
-"""The demo's processes: started, listened to line by line, and always ended.
+"""A command's own processes: started, listened to line by line, and always ended.
 
 A child is fed through its standard input, whose end it takes for the order to end: none outlives this
 process, however that goes down. Children have a process session of their own, so that Ctrl-C on the
@@ -24,7 +24,7 @@ _PATIENCE: Final = 3.0
 
 
 class ChildFailed(Exception):
-    """A process of the demo ended, or did not do what it should have in time; the text says which."""
+    """A process ended, or did not do what it should have in time; the text says which."""
 
 
 class Child:
@@ -134,7 +134,7 @@ class Child:
 
 
 class Children:
-    """All processes of a demo; leaving the ``async with`` block ends those that are left."""
+    """All processes of a command; leaving the ``async with`` block ends those that are left."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []

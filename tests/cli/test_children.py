@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sealcast.cli.demo.children import Child, ChildFailed, Children
+from sealcast.cli.children import Child, ChildFailed, Children
 
 PROGRAM = """
 import json, signal, sys
@@ -78,7 +78,7 @@ async def test_patience_with_a_child_ends(program: str) -> None:
 
 
 async def test_a_child_that_ignores_sigterm_is_killed(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sealcast.cli.demo.children._PATIENCE", 0.2)
+    monkeypatch.setattr("sealcast.cli.children._PATIENCE", 0.2)
     async with Children() as children:
         child = await children.start("somebody", program, "stubborn", lambda said: None)
         await child.event("deaf", 20)
