@@ -8,7 +8,7 @@ turn; a sender gets the same bytes with its own cut out. Nothing is awaited, par
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code
@@ -45,6 +45,9 @@ _COUNTERS_MAX: Final = 256
 _MEMBER_COST: Final = 32
 """Bytes of a member in ``joined``, beside its name and hello; and of the rest of ``joined``, _JOINED_COST."""
 _JOINED_COST: Final = 1024
+
+_Cuts: TypeAlias = dict[object, list[tuple[int, int]]]
+"""Who sent what of a joined turn: ascending ranges of bytes that are not for that member."""
 
 _TURN_MAX: Final = 256 * 1024
 """Bytes at which a turn is flushed before it is over: one write adds so much to a transport that may be
@@ -233,7 +236,9 @@ class Channel:
         """Bytes of frames and messages in this turn."""
         self._notices = 0
         """Bytes of notices in it."""
-        self._fast: dict[Member, Callable[[bytes], None]] = {}
+        self._fast: dict[object, Callable[[bytes], None]] = {}
+        self._writes: tuple[tuple[object, Callable[[bytes], None]], ...] | None = None
+        """What stands in ``_fast``, for a loop during which that may change; None when it has changed."""
         self._slow: dict[Member, Outlet] = {}
         self._next_member = 0
         self._roster = _JOINED_COST
@@ -260,6 +265,7 @@ class Channel:
         self.by_user[user] = member
         self._roster += _cost(user, hello)
         self._fast[member] = outlet.write
+        self._writes = None
         return member
 
     def remove(self, member: Member, reason: str) -> None:
@@ -272,6 +278,7 @@ class Channel:
         self._roster -= _cost(member.user, member.hello)
         self._fast.pop(member, None)
         self._slow.pop(member, None)
+        self._writes = None
         self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), member)
 
     def close(self) -> None:
@@ -283,11 +290,13 @@ class Channel:
         """Take a member off the shared path: its connection is backed up."""
         if self._fast.pop(member, None) is not None:
             self._slow[member] = member.outlet
+            self._writes = None
 
     def fast(self, member: Member) -> None:
         """Put a member back on the shared path: its backlog has gone out."""
         if self._slow.pop(member, None) is not None:
             self._fast[member] = member.outlet.write
+            self._writes = None
 
     # --- a turn ---
 
@@ -322,45 +331,59 @@ class Channel:
 
     def deliver(self, turn: Sequence[Entry]) -> None:
         """Write a turn to all members, and acknowledge the messages in it."""
-        parts: list[bytes] = []
-        cuts: dict[object, list[tuple[int, int]]] = {}
-        messages = False
-        size = 0
-        for entry in turn:
-            data = entry.data
-            if entry.kind == _MESSAGE:
-                data = entry.data = self._delivered(entry)
-                messages = True
-            header = _HEADERS[len(data)] if len(data) < 4096 else _header(len(data))
-            parts.append(header)
-            parts.append(data)
-            end = size + len(header) + len(data)
-            own = cuts.get(entry.sender)
-            if own is None:
-                cuts[entry.sender] = [(0 if entry.kind == JOINING else size, end)]
-            else:
-                own.append((size, end))
-            size = end
-        # A write may find its connection backed up and move the member to the slow path: not for this turn.
-        slow = list(self._slow.items())
-        self._write(b"".join(parts), cuts)
-        if slow:
-            self._queue(turn, slow)
         metrics = self.metrics
         metrics.turns += 1
-        metrics.deliveries += sum(entry.kind >= 0 for entry in turn) * (len(self.members) - 1)
+        # A write may find its connection backed up and move the member to the slow path: not for this turn.
+        slow = list(self._slow.items()) if self._slow else None
+        joined, cuts, frames, messages = self._joined(turn)
+        self._write(joined, cuts)
+        if slow:
+            self._queue(turn, slow)
+        metrics.deliveries += frames * (len(self.members) - 1)
         if messages:
             self._acknowledge(turn)
 
-    def _write(self, joined: bytes, cuts: dict[object, list[tuple[int, int]]]) -> None:
-        for member, write in tuple(self._fast.items()):
-            own = cuts.get(member)
+    def _joined(self, turn: Sequence[Entry]) -> tuple[bytes, _Cuts, int, bool]:
+        """Join a turn's bytes; return them, what to cut out for whom, how many frames, and if messages."""
+        parts: list[bytes] = []
+        cuts: _Cuts = {}
+        messages = False
+        size = frames = 0
+        for entry in turn:
+            data = entry.data
+            kind = entry.kind
+            if kind == _MESSAGE:
+                data = entry.data = self._delivered(entry)
+                messages = True
+            if kind >= 0:
+                frames += 1
+            length = len(data)
+            header = _HEADERS[length] if length < 4096 else _header(length)
+            parts.append(header)
+            parts.append(data)
+            end = size + len(header) + length
+            own = cuts.get(entry.sender)
             if own is None:
-                write(joined)
+                cuts[entry.sender] = [(0 if kind == JOINING else size, end)]
             else:
-                rest = _without(joined, own)
-                if rest:
-                    write(rest)
+                own.append((size, end))
+            size = end
+        return b"".join(parts), cuts, frames, messages
+
+    def _write(self, joined: bytes, cuts: _Cuts) -> None:
+        writes = self._writes
+        if writes is None:
+            writes = self._writes = tuple(self._fast.items())
+        for member, write in writes:
+            if member not in cuts:
+                write(joined)
+        for sender, own in cuts.items():
+            # Most turns have one sender, and nothing in them but its own.
+            rest = _without(joined, own)
+            if rest:
+                own_write = self._fast.get(sender)
+                if own_write is not None:
+                    own_write(rest)
 
     def _queue(self, turn: Sequence[Entry], slow: list[tuple[Member, Outlet]]) -> None:
         now = self._now()
@@ -408,6 +431,8 @@ def _cost(user: str, hello: bytes | None) -> int:
 
 def _without(joined: bytes, cuts: list[tuple[int, int]]) -> bytes:
     """Return *joined* without these ascending, disjoint ranges."""
+    if cuts == [(0, len(joined))]:
+        return b""
     rest = []
     start = 0
     for cut, end in cuts:
