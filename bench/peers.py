@@ -24,7 +24,7 @@ def _announce(port: int) -> None:
 
 async def sealcast() -> None:
     """Run the relay until it is told to stop."""
-    from sealcast.server.config import AppConfig, AppLimits, Config, LogConfig, ServerConfig
+    from sealcast.server.config import AppConfig, AppLimits, AppRates, Config, LogConfig, ServerConfig
     from sealcast.server.logs import configure
     from sealcast.server.relay import Relay
 
@@ -32,7 +32,7 @@ async def sealcast() -> None:
     config = Config(
         server=ServerConfig(port=0, connections=50_000, drain_spread=0),
         log=LogConfig(level="error"),
-        apps=(AppConfig(app_id=APP_ID, certificate=CERTIFICATE, limits=limits),),
+        apps=(AppConfig(app_id=APP_ID, certificate=CERTIFICATE, limits=limits, rates=AppRates.unlimited()),),
     )
     configure(config.log)
     relay = Relay(config)

@@ -322,6 +322,10 @@ async def test_frames_the_server_refuses_are_reported(relay, lab):
     code = reply("counter_repeated")
     assert await lab.told(alice, Refused) == Refused(131, "counter_repeated", code.message, 3)
     assert alice.stats.frames_refused == 3
+    await relay.session.send(relay.error("rate_limited", channel=channel, count=2, retry_after=0.5))
+    refused = await lab.told(alice, Refused)
+    assert (refused.name, refused.count, refused.retry_after) == ("rate_limited", 2, 0.5)
+    assert alice.stats.frames_refused == 5
 
 
 async def test_frames_the_server_dropped_are_reported(relay, lab):

@@ -92,6 +92,8 @@ def test_the_variables_of_other_programs_are_none_of_its_business(write: Write) 
         ("limits.outbox", '"1MB"', 1_000_000),
         ("limits.outbox_age", '"200ms"', 0.2),
         ("policy.clock_skew", '"5m"', 300),
+        ("rates.bytes_per_app", '"1GiB"', 2**30),
+        ("rates.frames_per_member", "0", 0),
     ],
 )
 def test_durations_and_sizes_may_be_written_with_units(
@@ -279,6 +281,10 @@ def test_everything_that_is_wrong_is_named_at_once(write: Write) -> None:
             "write [[apps.channels]], with two pairs of brackets",
         ),
         (APP_BLOCK + "channels = [3]\n", "should be a table: write [[apps.channels]] above its options"),
+        (
+            APP_BLOCK + "[apps.rates]\nbytes_per_address = '64KiB'\n",
+            "apps[0]: rates.bytes_per_address, for the time of rates.burst, is less than the largest frame",
+        ),
         ("a = [", "is not TOML: Invalid value (at end of document)"),
         ("[server]\nheartbeat = nan\n" + APP_BLOCK, "server.heartbeat: should be"),
     ],

@@ -29,9 +29,11 @@ def test_every_field_is_an_option_once() -> None:
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
     assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)
-    own = set(AppConfig.model_fields) - {"policy", "limits", "channels"}
-    own |= {f"policy.{name}" for name in AppConfig.model_fields["policy"].default.__class__.model_fields}
-    own |= {f"limits.{name}" for name in AppConfig.model_fields["limits"].default.__class__.model_fields}
+    sections = ("policy", "limits", "rates")
+    own = set(AppConfig.model_fields) - {*sections, "channels"}
+    for section in sections:
+        options = type(AppConfig.model_fields[section].default).model_fields
+        own |= {f"{section}.{name}" for name in options}
     assert sorted(option.name for option in APP) == sorted(own)
 
 

@@ -21,6 +21,7 @@ from sealcast.protocol.controls import (
     Welcome,
 )
 from sealcast.protocol.names import Privilege
+from sealcast.server.config import AppRates
 
 from .raw import Told
 
@@ -292,7 +293,9 @@ async def test_anything_that_is_heard_counts_as_a_sign_of_life(lab: Lab, opcode:
 
 
 async def test_welcome_announces_what_is_enforced(lab: Lab) -> None:
-    relay = await lab.serve(lab.app(limits={"frame": 1000, "members": 5}), heartbeat=7, node="one")
+    rates = {**dict(AppRates.unlimited()), "burst": 3, "frames_per_app": 500}
+    app = lab.app(limits={"frame": 1000, "members": 5}, rates=rates)
+    relay = await lab.serve(app, heartbeat=7, node="one")
     wire = await lab.wire(relay)
     welcome, ref = await wire.told(Welcome)
     assert ref == 0
@@ -309,6 +312,8 @@ async def test_welcome_announces_what_is_enforced(lab: Lab) -> None:
         "joins_per_minute": 120,
         "directs_per_minute": 6000,
         "unauthenticated": 10,
+        "burst": 3,
+        "frames_per_app": 500,
     }
 
 

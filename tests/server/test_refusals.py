@@ -47,3 +47,17 @@ def test_a_frame_for_no_channel_is_reported_without_one() -> None:
     (error,) = refusals.report(0.0)
     assert error.channel is None
     assert (error.code, error.message) == (reply("not_joined").number, reply("not_joined").message)
+
+
+def test_frames_that_came_too_fast_are_reported_with_how_long_to_wait() -> None:
+    refusals = Refusals(per_minute=60, now=0.0)
+    for wait in (0.5, 0.4, 0.3):
+        refusals.note_frame("rate_limited", 7, wait)
+    refusals.note_frame("bad_frame", 7)
+    reports = {error.name: error for error in refusals.report(0.0)}
+    assert (reports["rate_limited"].count, reports["rate_limited"].retry_after) == (3, 0.3), (
+        "the newest counts"
+    )
+    assert reports["bad_frame"].retry_after is None
+    refusals.note_frame("rate_limited", 7)
+    assert refusals.report(1.0)[0].retry_after is None

@@ -150,12 +150,16 @@ class Dropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Refused(Event):
-    """The server refused ``count`` frames of this member; ``code`` and ``name`` say why."""
+    """The server refused ``count`` frames of this member; ``code`` and ``name`` say why.
+
+    ``retry_after``: with ``rate_limited``, the seconds after which the next one would have passed.
+    """
 
     code: int
     name: str
     message: str
     count: int
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -365,7 +365,7 @@ class Membership:
         """The server refused frames of ours."""
         code, count = refused_with(error), error.count or 1
         self.reception.stats.frames_refused += count
-        self.reception.tell(Refused(code.number, code.name, code.message, count))
+        self.reception.tell(Refused(code.number, code.name, code.message, count, error.retry_after))
 
     def _interrupt(self, code: Code, will_retry: bool) -> None:
         self.reception.stats.disconnects += 1

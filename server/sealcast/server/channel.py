@@ -30,6 +30,7 @@ from sealcast.protocol.sframe import LEAST, HeaderError, read_header
 from .auth import Rights, kinds_until
 from .config import DeliveryPolicy
 from .interfaces import JOINING, NOTICE, Broker, ChannelKey, Entry
+from .limits import Meter
 from .metrics import Metrics
 from .shedding import Waiting
 
@@ -103,6 +104,7 @@ class Member:
     __slots__ = (
         "_counters",
         "_heads",
+        "allowance",
         "allowed",
         "bytes_in",
         "changes",
@@ -110,6 +112,7 @@ class Member:
         "frames_in",
         "hello",
         "keyed",
+        "meter",
         "number",
         "outlet",
         "rights",
@@ -126,6 +129,10 @@ class Member:
         self.outlet = outlet
         self.frames_in = 0
         self.bytes_in = 0
+        self.meter: Meter | None = None
+        """What it may send; made when it sends something."""
+        self.allowance = -1
+        """The number of ``bytes_in`` up to which its meter need not be asked."""
         self.keyed = 0
         """A bit mask of its streams that have carried a keyframe."""
         self._counters: dict[int, list[int]] = {}

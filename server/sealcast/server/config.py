@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from sealcast.protocol import names
+from sealcast.protocol.envelope import MESSAGE_START
 
 __all__ = [
     "AppConfig",
     "AppLimits",
     "AppPolicy",
+    "AppRates",
     "ChannelConfig",
     "Config",
     "DeliveryPolicy",
@@ -120,6 +122,41 @@ class AppLimits(_Section):
     outbox_age: float = _option(0.5, "age at which a queued frame is dropped", unit="s", gt=0, le=60)
 
 
+class AppRates(_Section):
+    """How fast the members of an app may send and join; `welcome` announces it. 0 takes a limit away.
+
+    Bytes count envelopes too. A member is one connection in one channel; an address is one of IPv4, or
+    an IPv6 network of 64 bits.
+    """
+
+    burst: float = _option(2.0, "how much of these may come at once, in time", unit="s", ge=0.1, le=60)
+    frames_per_member: int = _option(10_000, "frames and messages of one member", unit="/s", ge=0, le=10**9)
+    frames_per_connection: int = _option(
+        20_000, "frames and messages of one connection", unit="/s", ge=0, le=10**9
+    )
+    frames_per_address: int = _option(0, "frames and messages of one address", unit="/s", ge=0, le=10**9)
+    frames_per_app: int = _option(0, "frames and messages of the app on this node", unit="/s", ge=0, le=10**9)
+    bytes_per_member: int = _option(32 * 2**20, "bytes of one member", unit="B/s", ge=0, le=2**32 - 1)
+    bytes_per_connection: int = _option(64 * 2**20, "bytes of one connection", unit="B/s", ge=0, le=2**32 - 1)
+    bytes_per_address: int = _option(0, "bytes of one address", unit="B/s", ge=0, le=2**32 - 1)
+    bytes_per_app: int = _option(0, "bytes of the app on this node", unit="B/s", ge=0, le=2**32 - 1)
+    messages_per_member: int = _option(5_000, "messages of one member", unit="/s", ge=0, le=10**9)
+    messages_per_connection: int = _option(10_000, "messages of one connection", unit="/s", ge=0, le=10**9)
+    messages_per_address: int = _option(0, "messages of one address", unit="/s", ge=0, le=10**9)
+    messages_per_app: int = _option(0, "messages of the app on this node", unit="/s", ge=0, le=10**9)
+    joins_per_address: int = _option(
+        0, "join and renew attempts from one address", unit="/min", ge=0, le=10**9
+    )
+    joins_per_app: int = _option(
+        0, "join and renew attempts in the app on this node", unit="/min", ge=0, le=10**9
+    )
+
+    @classmethod
+    def unlimited(cls) -> AppRates:
+        """Return rates without any limit."""
+        return cls(**{name: 0 for name in cls.model_fields if name != "burst"})
+
+
 class ChannelConfig(_Section):
     """What is different in some channels of an app."""
 
@@ -157,6 +194,7 @@ class AppConfig(_Section):
     enabled: bool = _option(True, "false: its members are refused like those of an unknown app")
     policy: AppPolicy = AppPolicy()
     limits: AppLimits = AppLimits()
+    rates: AppRates = AppRates()
     channels: tuple[ChannelConfig, ...] = Field((), description="what is different in some channels")
 
     @model_validator(mode="after")
@@ -165,6 +203,16 @@ class AppConfig(_Section):
             raise ValueError("needs a certificate, unless policy.allow_app_id_only is set")
         if self.certificate is None and self.secondary_certificate is not None:
             raise ValueError("has a secondary_certificate but no certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _lets_the_largest_pass(self) -> AppConfig:
+        largest = max(self.limits.frame, self.limits.message) + MESSAGE_START
+        for name, rate in self.rates:
+            if name.startswith("bytes_") and 0 < rate * self.rates.burst < largest:
+                raise ValueError(
+                    f"rates.{name}, for the time of rates.burst, is less than the largest frame or message"
+                )
         return self
 
     def delivery_of(self, channel: str) -> DeliveryPolicy:

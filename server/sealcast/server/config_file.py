@@ -196,7 +196,7 @@ class _Draft:
         if isinstance(value, bool):  # a number to Python, and never what was meant
             self.problems.append(f"{place}: should be a number, not true or false")
             del tree[name]
-        elif isinstance(value, str) and option.unit in ("s", "B"):
+        elif isinstance(value, str) and option.unit in ("s", "B", "B/s"):
             try:
                 tree[name] = seconds(value) if option.unit == "s" else size(value)
             except ValueError as error:

@@ -27,7 +27,7 @@ class Option:
     """``("server", "port")``; below the app or channel for their options: ``("limits", "frame")``."""
     doc: str
     unit: str
-    """``s``, ``B``, ``/min`` or nothing."""
+    """``s``, ``B``, ``B/s``, ``/s``, ``/min`` or nothing."""
     default: Any
     """The value when it is not given; ``...`` when it must be."""
     number: bool
@@ -51,7 +51,7 @@ class Option:
             return ""
         if self.unit == "s":
             return show_seconds(self.default)
-        if self.unit == "B":
+        if self.unit in ("B", "B/s") and self.default:
             return show_size(self.default)
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 

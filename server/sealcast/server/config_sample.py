@@ -12,7 +12,13 @@ from .config_options import APP, APP_ENVIRONMENT, APP_ID, CHANNEL, PROCESS, Opti
 __all__ = ["environment", "sample", "table"]
 
 _EXAMPLE = {"pattern": "telemetry-*", "delivery": "latest"}
-_UNITS = {"s": "a duration", "B": "a size", "/min": "per minute"}
+_UNITS = {
+    "s": "a duration",
+    "B": "a size",
+    "B/s": "a size, per second",
+    "/s": "per second",
+    "/min": "per minute",
+}
 
 
 def sample(app_id: str, certificate: str) -> str:
@@ -78,7 +84,7 @@ def _entry(option: Option, value: str | None = None) -> Iterator[str]:
 
 
 def _toml(option: Option) -> str:
-    if option.unit in ("s", "B") or isinstance(option.default, str) or option.default is None:
+    if option.unit in ("s", "B", "B/s") or isinstance(option.default, str) or option.default is None:
         return json.dumps(option.shown)
     return "[]" if option.default == () else option.shown
 

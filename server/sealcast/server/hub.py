@@ -9,6 +9,7 @@ from .channel import Channel, Member, Outlet
 from .clock import Clock, TimingWheel
 from .config import AppConfig, Config
 from .interfaces import Broker, ChannelKey
+from .limits import Quotas
 from .metrics import Metrics
 
 __all__ = ["App", "Full", "Hub"]
@@ -23,12 +24,13 @@ class Full(Exception):
 
 
 class App:
-    """One tenant: its configuration and its channels on this node."""
+    """One tenant: its configuration, its channels on this node, and what its connections share."""
 
-    __slots__ = ("channels", "config", "connections")
+    __slots__ = ("channels", "config", "connections", "quotas")
 
-    def __init__(self, config: AppConfig) -> None:
+    def __init__(self, config: AppConfig, now: float) -> None:
         self.config = config
+        self.quotas = Quotas(config.rates, now)
         self.channels: dict[str, Channel] = {}
         self.connections = 0
 
@@ -56,7 +58,7 @@ class Hub:
         self.metrics = Metrics()
         self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
         self.draining = False
-        self._apps = {app.app_id: App(app) for app in config.apps}
+        self._apps = {app.app_id: App(app, clock.monotonic()) for app in config.apps}
         self._broker = broker
         self.call_soon = call_soon
         self._next_channel = 0

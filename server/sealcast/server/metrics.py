@@ -33,6 +33,8 @@ class Metrics:
     """Frames relayed in clear, where an app's policy allows it."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refused requests, frames and messages, by the code's name."""
+    limited: Counter[str] = field(default_factory=Counter)
+    """What was refused because it came too fast, by the option that says so."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Frames that a slow member did not get, by kind; messages too, when its connection ended."""
     dropped_for: Counter[str] = field(default_factory=Counter)

@@ -27,20 +27,23 @@ class Refusals:
 
     """
 
-    __slots__ = ("_budget", "_frames", "_report_at")
+    __slots__ = ("_budget", "_frames", "_report_at", "_waits")
 
     def __init__(self, per_minute: int, now: float) -> None:
         self._budget = Bucket(per_minute / 60, per_minute, now)
         self._frames: Counter[tuple[str, int]] = Counter()
+        self._waits: dict[tuple[str, int], float] = {}
         self._report_at = now
 
     def spend(self, now: float) -> bool:
         """Take one error from the budget; False when there is none left."""
         return not self._budget.take(now)
 
-    def note_frame(self, name: str, channel: int) -> None:
-        """Remember a refused frame: the reply code's name, and the channel (0: none)."""
+    def note_frame(self, name: str, channel: int, retry_after: float | None = None) -> None:
+        """Remember a refused frame: the reply code's name, the channel (0: none), and how long to wait."""
         self._frames[name, channel] += 1
+        if retry_after is not None:
+            self._waits[name, channel] = retry_after
 
     def due(self) -> float | None:
         """Return when there is something to report, in monotonic seconds."""
@@ -51,8 +54,11 @@ class Refusals:
         if not self._frames or now < self._report_at:
             return []
         frames, self._frames = self._frames, Counter()
+        waits, self._waits = self._waits, {}
         self._report_at = now + _REPORT_EVERY
         return [
-            Error.of(reply(name), channel=channel or None, count=count)
+            Error.of(
+                reply(name), channel=channel or None, count=count, retry_after=waits.get((name, channel))
+            )
             for (name, channel), count in frames.items()
         ]

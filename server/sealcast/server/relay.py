@@ -181,7 +181,7 @@ class Relay:
         assert app is not None, "judged a moment ago"
         self._sessions += 1
         log = SessionLog(self._sessions, app_id, address, self._clock.monotonic())
-        return Session(self._hub, app, transport, log)
+        return Session(self._hub, app, transport, log, address)
 
 
 def main_loop() -> type[asyncio.AbstractEventLoop] | None:

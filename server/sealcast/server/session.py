@@ -33,7 +33,7 @@ from .auth import Rights, TokenRequired, admit
 from .channel import Member
 from .hub import App, Full, Hub
 from .interfaces import Transport
-from .limits import Bucket
+from .limits import Bucket, Meter, Quota, Shortage, take_all
 from .logs import SessionLog
 from .refusals import Refusals
 from .sending import Sending
@@ -54,12 +54,13 @@ class Session(Sending):
         app: the tenant named in the URL.
         transport: the way out.
         log: where its life is written.
+        address: where it comes from; rates may count for all that come from there.
 
     """
 
-    __slots__ = ("_app", "_directs", "_joins", "_log", "_refusals", "_routes")
+    __slots__ = ("_address", "_app", "_directs", "_joins", "_log", "_quota", "_refusals", "_routes")
 
-    def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog) -> None:
+    def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog, address: str = "") -> None:
         now = hub.clock.monotonic()
         server = hub.config.server
         limits = app.config.limits
@@ -70,11 +71,15 @@ class Session(Sending):
         self._app = app
         self._log = log
         self._routes: dict[bytes, Member] = {}
-        self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now)
-        self._directs = Bucket(limits.directs_per_minute / 60, limits.directs_per_minute, now)
+        self._address = address
+        self._quota: Quota | None = None
+        self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
+        self._directs = Bucket(
+            limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
+        )
         self._refusals = Refusals(limits.errors_per_minute, now)
         app.connections += 1
-        self.tell(welcome(server, limits))
+        self.tell(welcome(server, limits, app.config.rates))
         self._hub.wheel.schedule(self, self._next_time())
 
     def __repr__(self) -> str:
@@ -101,6 +106,11 @@ class Session(Sending):
             self._end(end("protocol_error"))
 
     def _frame(self, member: Member, data: bytes) -> None:
+        if member.bytes_in + len(data) > member.allowance:
+            shortage = self._ask(member, len(data))
+            if shortage is not None:
+                self._limit(shortage, 0, member.channel.number)
+                return
         refusal = refusal_of_frame(member, data, self._app.config.limits.frame)
         if refusal is not None:
             self._refuse_frame(refusal, member.channel.number)
@@ -112,6 +122,14 @@ class Session(Sending):
 
     def _message(self, member: Member, data: bytes) -> None:
         ref = request_of(data)
+        shortage = None
+        if member.bytes_in + len(data) > member.allowance:
+            shortage = self._ask(member, len(data))
+        if shortage is None and member.meter is not None:
+            shortage = member.meter.message(self._hub.clock.monotonic())
+        if shortage is not None:
+            self._limit(shortage, ref, member.channel.number)
+            return
         refusal = refusal_of_message(member, data, self._app.config.limits.message, ref)
         if refusal is not None:
             self._refuse_data(refusal, ref, member.channel.number)
@@ -120,6 +138,19 @@ class Session(Sending):
         metrics.messages_in += 1
         metrics.bytes_in += len(data)
         member.channel.collect(member, _MESSAGE_KIND, data, ref)
+
+    def _ask(self, member: Member, size: int) -> Shortage | None:
+        """Ask whether a member may send so many bytes more; that it may be granted some in advance."""
+        now = self._hub.clock.monotonic()
+        if member.meter is None:
+            rates = self._app.config.rates
+            if self._quota is None:
+                self._quota = Quota(rates, "connection", now)
+            over = self._app.quotas.over(self._address, now)
+            member.meter = Meter((Quota(rates, "member", now), self._quota, *over))
+        shortage = member.meter.ask((member.frames_in, member.bytes_in), size, now)
+        member.allowance = member.meter.allowance
+        return shortage
 
     def heard(self) -> None:
         """Note that bytes came in."""
@@ -148,9 +179,7 @@ class Session(Sending):
             self.tell(Pong(), ref)
 
     def _join(self, join: Join, ref: int) -> None:
-        wait = self._joins.take(self._hub.clock.monotonic())
-        if wait:
-            self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
+        if self._joins_too_soon(ref):
             return
         most = self._app.config.limits.channels_per_connection
         verdict = refusal_of_join(join, self._members.values(), most)
@@ -164,6 +193,15 @@ class Session(Sending):
             except Full as full:
                 rights = reply(full.name)
         self._refuse_request(rights, ref)
+
+    def _joins_too_soon(self, ref: int) -> bool:
+        now = self._hub.clock.monotonic()
+        over = self._app.quotas.over(self._address, now)
+        buckets = (self._joins, *(bucket for quota in over for bucket in quota.joins))
+        shortage = take_all([(bucket, 1.0) for bucket in buckets], now)
+        if shortage is not None:
+            self._limit(shortage, ref, 0)
+        return shortage is not None
 
     def _rights(self, channel: str, user: str, token: str | None) -> Rights | Code:
         try:
@@ -194,9 +232,7 @@ class Session(Sending):
         self._hub.wheel.sooner(self, self._next_time())
 
     def _renew(self, renew: Renew, ref: int) -> None:
-        wait = self._joins.take(self._hub.clock.monotonic())
-        if wait:
-            self._refuse_request(reply("rate_limited"), ref, retry_after=wait)
+        if self._joins_too_soon(ref):
             return
         member = self._members[renew.channel]
         rights = self._rights(member.channel.key.channel, member.user, renew.token)
@@ -209,9 +245,9 @@ class Session(Sending):
         self._hub.wheel.sooner(self, self._next_time())
 
     def _direct(self, direct: Direct, ref: int) -> None:
-        wait = self._directs.take(self._hub.clock.monotonic())
-        if wait:
-            self._refuse_request(reply("rate_limited"), ref, direct.channel, retry_after=wait)
+        shortage = take_all([(self._directs, 1.0)], self._hub.clock.monotonic())
+        if shortage is not None:
+            self._limit(shortage, ref, direct.channel)
             return
         member = self._members[direct.channel]
         receiver = member.channel.members.get(direct.member)
@@ -297,6 +333,16 @@ class Session(Sending):
             self._refuse_request(reply(name), ref, channel or None)
         else:
             self._refuse_frame(name, channel)
+
+    def _limit(self, shortage: Shortage, ref: int, channel: int) -> None:
+        """Refuse what came too fast; a frame costs nothing of the error budget, a burst would use it up."""
+        self._hub.metrics.limited[shortage.limit] += 1
+        if ref:
+            self._refuse_request(reply("rate_limited"), ref, channel or None, shortage.wait)
+            return
+        self._hub.metrics.refused["rate_limited"] += 1
+        self._refusals.note_frame("rate_limited", channel, shortage.wait)
+        self._report_refusals(self._hub.clock.monotonic())
 
     def _refuse_frame(self, name: str, channel: int) -> None:
         self._hub.metrics.refused[name] += 1

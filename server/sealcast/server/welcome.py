@@ -7,7 +7,7 @@ from typing import Final
 from sealcast.protocol.controls import CLIENT_CONTROL_MAX, DIRECT_MAX, HELLO_MAX, Welcome
 from sealcast.protocol.version import __version__
 
-from .config import AppLimits, ServerConfig
+from .config import AppLimits, AppRates, ServerConfig
 
 __all__ = ["FEATURES", "welcome"]
 
@@ -15,8 +15,8 @@ FEATURES: Final = ("messages", "hello", "direct")
 """What a client may rely on beyond the first version of the protocol."""
 
 
-def welcome(server: ServerConfig, limits: AppLimits) -> Welcome:
-    """Return the first control of a connection to an app with these limits."""
+def welcome(server: ServerConfig, limits: AppLimits, rates: AppRates) -> Welcome:
+    """Return the first control of a connection to an app with these limits and rates; a rate of 0 is none."""
     return Welcome(
         server=f"sealcast/{__version__}",
         node=server.node,
@@ -32,6 +32,7 @@ def welcome(server: ServerConfig, limits: AppLimits) -> Welcome:
             "joins_per_minute": limits.joins_per_minute,
             "directs_per_minute": limits.directs_per_minute,
             "unauthenticated": server.unauthenticated,
+            **{name: rate for name, rate in rates if rate},
         },
         features=FEATURES,
     )
