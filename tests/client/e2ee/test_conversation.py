@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,6 +44,20 @@ def keys(room: Any, how: str, user: str, **choices: Any) -> Key:
 @pytest.fixture(params=["raw", "managed"])
 def how(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def test_all_that_is_secret_of_a_session_is_made_from_its_entropy(room: Any, how: str) -> None:
+    def entropy(name: bytes) -> Callable[[int], bytes]:
+        drawn = iter(range(100))
+        return lambda size: hashlib.shake_256(name + bytes([next(drawn)])).digest(size)
+
+    key = keys(room, how, "alice")
+    one, same, other = (
+        key.bind(APP, "standup", "alice", wall=room.wall, entropy=entropy(name))
+        for name in (b"one", b"one", b"other")
+    )
+    assert one.hello == same.hello != other.hello
+    assert one.seal(MESSAGE, b"x") == same.seal(MESSAGE, b"x") != other.seal(MESSAGE, b"x")
 
 
 @pytest.mark.parametrize("suite", ["AES_128_GCM", "AES_256_GCM"])
