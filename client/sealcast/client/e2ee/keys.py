@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from sealcast.client.errors import CertificateMissing
 
@@ -94,7 +94,7 @@ class Key(Uncopyable):
         padding: PaddingRule = "none",
         sign_media: bool = False,
         audience: bool = False,
-    ) -> Key:
+    ) -> Self:
         """Return a key from a shared secret of 32 random bytes.
 
         All members need the same secret and epoch. ``Channel.rotate`` changes it.
@@ -120,7 +120,7 @@ class Key(Uncopyable):
         padding: PaddingRule = "none",
         sign_media: bool = False,
         audience: bool = False,
-    ) -> Key:
+    ) -> Self:
         """Return a key from a passphrase and a salt of 32 bytes, the same for all members.
 
         It takes about 0.2 s; in a coroutine: ``await asyncio.to_thread(Key.passphrase, words, salt)``.
@@ -138,7 +138,7 @@ class Key(Uncopyable):
         return cls._shared("passphrase", secret_of_passphrase(passphrase, salt), start, protection)
 
     @classmethod
-    def _shared(cls, how: str, secret: bytes, epoch: int, protection: Protection) -> Key:
+    def _shared(cls, how: str, secret: bytes, epoch: int, protection: Protection) -> Self:
         # A closure, not functools.partial: the repr of a partial shows its arguments.
         def make(app_id: str, channel: str, sender: Sender, entropy: Entropy) -> _Made:
             return SharedSecrets(sender.ctx, sender.suite, epoch, secret, entropy=entropy), b""
@@ -161,7 +161,7 @@ class Key(Uncopyable):
         padding: PaddingRule = "none",
         sign_media: bool = False,
         audience: bool = False,
-    ) -> Key:
+    ) -> Self:
         """Return keys that the members make themselves, for members that they can verify.
 
         Who leaves reads nothing that comes later, who joins nothing that came earlier.
@@ -208,7 +208,7 @@ class Key(Uncopyable):
         return cls(f"Key.managed(suite={protection.suite}, kem={kem}, trust={trust})", protection, make)
 
     @classmethod
-    def none(cls) -> Key:
+    def none(cls) -> Self:
         """Return the absence of a key: clear text, which the relay and its operator can read."""
         return cls("Key.none()", Protection(), None)
 
