@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import sys
 import tempfile
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ..failure import Failure, Status, missing_extra
+from ..failure import Failure, Status, require_extra
 from ..signals import leaving_on_signal
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["verify_blind"]
 
 _STRIDES: Final = (1, 2, 4, 8, 16)
-_SERVER_NEEDS: Final = ("pydantic", "structlog")
 
 
 def verify_blind(
@@ -90,6 +88,4 @@ def _check_usage(stride: int) -> None:
         raise Failure(problem, "it on Linux, or in a Linux container", Status.USAGE)
     if stride not in _STRIDES:
         raise Failure("invalid value for '--stride'", "1, 2, 4, 8 or 16", Status.USAGE)
-    for name in _SERVER_NEEDS:
-        if importlib.util.find_spec(name) is None:
-            raise missing_extra("verify-blind", ModuleNotFoundError(name=name))
+    require_extra("verify-blind")
