@@ -25,6 +25,7 @@ from .peers import Introduction
 from .protection import Protection
 from .provider import KeyProvider
 from .receiving import NOTICES_MAX, Received, Receiving
+from .safety import channel_code
 from .sending import ControlFrame, Sending
 
 __all__ = ["Announced", "Conversation", "RefusedMember"]
@@ -118,6 +119,11 @@ class Conversation(Uncopyable):
     def stirred(self) -> bool:
         """Whether there is something to take, or another time to come back at."""
         return self._stirred or self.receiving.stirred or self.sending.stirred
+
+    @property
+    def code(self) -> str:
+        """The channel code of all sessions that are accepted at present, this one included."""
+        return channel_code(self.sender.ctx, self._company.hellos())
 
     # --- who is there ---
 
