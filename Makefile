@@ -11,11 +11,11 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test simulate test-blind lint docs bench build clean
+.PHONY: help setup demo test simulate test-blind verify-blind lint docs bench build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.ready  ## Make .venv with everything that development needs (the others do it when needed)
 
@@ -32,6 +32,19 @@ test-blind: $(BLIND)/.ready  ## Run the tests of relay and protocol where no cip
 	@if $(BLIND)/bin/python -c 'import cryptography' 2>/dev/null; then \
 		echo "$(BLIND) can import cryptography: remove it and try again" >&2; exit 1; fi
 	@$(BLIND)/bin/python -m pytest -q tests/server tests/protocol $(ARGS)
+
+verify-blind: setup  ## Prove that the relay cannot read, and that the proof finds a relay that can
+	@$(BIN)/sealcast verify-blind $(ARGS)
+	@echo && echo "The same with a relay that is given keys: now they must be found." && echo
+	@status=0; shown=$$($(BIN)/sealcast verify-blind --sabotage $(ARGS)) || status=$$?; \
+	printf '%s\n' "$$shown"; \
+	if [ $$status -ne 1 ]; then \
+		echo "verify-blind --sabotage must end with status 1, and ended with $$status" >&2; exit 1; fi; \
+	for row in memory windows-16 windows-32; do \
+		if ! printf '%s\n' "$$shown" | grep -q "^LEAK: $$row: .* at 0x"; then \
+			echo "verify-blind --sabotage did not say where in the row $$row" >&2; exit 1; fi; \
+	done; \
+	echo; echo "As it should be: the keys that were given away have been found."
 
 lint: setup  ## Check style, types and who may import whom
 	@$(BIN)/ruff check .

@@ -16,8 +16,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sealcast.client.e2ee import rekey
 from sealcast.protocol.codes import ENDS, REPLIES, returns
 from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
+from sealcast.server.config_sample import table as options
 
 __all__ = ["SECTIONS", "fill", "main"]
 
@@ -72,7 +74,18 @@ def membership() -> str:
     )
 
 
+def key_changes() -> str:
+    """Draw when a sender changes its key: what happens, and what is done about it."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> steady"]
+    for (stage, cause), (target, actions) in rekey.TRANSITIONS.items():
+        does = " / " + ", then ".join(action.value for action in actions) if actions else ""
+        lines.append(f"    {stage.value} --> {target.value}: {cause.value}{does}")
+    return "\n".join([*lines, "```"])
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "configuration.md": {"sealcast.server.config": options},
+    "managed-keys.md": {"sealcast.client.e2ee.rekey": key_changes},
     "protocol.md": {
         "sealcast.protocol.codes": codes,
         "sealcast.protocol.states, a connection": connection,

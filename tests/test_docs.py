@@ -80,6 +80,17 @@ def test_only_what_stands_between_the_marks_is_replaced(generate: ModuleType) ->
     assert generate.fill(text, {"x": lambda: "new"}) == text.replace("old", "new")
 
 
+def test_every_section_that_says_so_is_generated_and_every_generated_one_says_so(
+    generate: ModuleType,
+) -> None:
+    marked = {
+        (page.name, source)
+        for page in PAGES
+        for source in re.findall(r"<!-- generated from (.+): begin -->", page.read_text("utf-8"))
+    }
+    assert marked == {(name, source) for name, sections in generate.SECTIONS.items() for source in sections}
+
+
 # --- the protocol's page against the code ---
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from sealcast.cli.blind.inquiry import MARKER_FILE
+from sealcast.cli.blind.providers import offered
+from sealcast.cli.blind.stage import MARKER_FILE
 from sealcast.cli.main import main
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the command reads /proc")
@@ -90,6 +91,13 @@ async def test_the_relay_is_blind_and_every_control_is_found(tmp_path: Path) -> 
     assert [check["name"] for check in told["checks"]] == ROWS
     assert all(check["hits"] == 0 and check["candidates"] > 0 for check in told["checks"])
     assert not told["sabotage"]
+    parts = told["key_providers"]
+    assert [part["name"] for part in parts] == [provider.name for provider in offered()]
+    assert all(part["opened"] == part["frames"] > 0 for part in parts)
+    assert all({turn.partition(".")[0] for turn in part["turns"]} == {"0", "1"} for part in parts)
+    wrapped = [part for part in parts if part["name"].startswith("managed")]
+    assert all(part["wraps_opened"] == part["wraps"] > 0 and "0.1" in part["turns"] for part in wrapped)
+    assert len(wrapped) == len(parts) - 4
 
 
 @pytest.mark.slow
@@ -101,12 +109,19 @@ async def test_a_relay_that_was_given_keys_is_caught_with_the_place(tmp_path: Pa
     caught = {check["name"]: check for check in told["checks"] if check["verdict"] != "holds"}
     assert set(caught) == {"memory", "windows-16", "windows-32"}
     assert all(check["verdict"] == "LEAK" for check in caught.values())
-    for size in (16, 32):
-        (place,) = caught[f"windows-{size}"]["findings"]
-        address = place.partition(" at ")[2]
+    known = "\n".join(caught["memory"]["findings"])
+    opened = caught["windows-16"]["findings"] + caught["windows-32"]["findings"]
+    # A key of every provider was given away, and is found without anybody knowing it.
+    assert sorted(finding.split(":")[0] for finding in opened) == sorted(
+        f"the key of {provider.name}" for provider in offered()
+    )
+    for finding in opened:
+        address = finding.rpartition("raw at ")[2].split()[0]
         assert address.startswith("0x")
         # The search that knows the keys finds them at the very same addresses.
-        assert any(address in finding and "AES key" in finding for finding in caught["memory"]["findings"])
+        assert any(address in line and "AES key" in line for line in known.splitlines())
+    assert "authority's private key" in known
+    assert "content secret" in known
 
 
 @pytest.mark.timeout(120)

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import termios
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,16 +18,9 @@ import pytest
 from sealcast.cli.chat import Chat
 from sealcast.client import Client, Event, Key, MemberJoined, MemberLeft, Message
 
-Start = Callable[..., Awaitable[Any]]
+from .chatting import Start, joined
 
 WAIT = 20.0
-
-
-async def joined(start: Start, venue: Any, user: str, *arguments: str, **env: str) -> Any:
-    program = await start("join", "standup", "--user", user, *arguments, env=venue.env(**env))
-    assert (await program.line()).startswith(f"* {user} in standup, ")
-    assert (await program.line()).startswith(("* here: ", "* nobody else"))
-    return program
 
 
 # --- over pipes ------------------------------------------------------------------------------------

@@ -10,11 +10,10 @@ import pytest
 from sealcast.server.config import AppConfig, ChannelConfig, Config, LogConfig, ServerConfig
 from sealcast.server.config_file import load
 from sealcast.server.config_options import APP, CHANNEL, PROCESS
-from sealcast.server.config_sample import environment, sample, table
+from sealcast.server.config_sample import environment, sample
 
 APP_ID = "0123456789abcdef0123456789abcdef"
 CERTIFICATE = "fedcba9876543210fedcba9876543210"
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 @pytest.fixture
@@ -81,13 +80,3 @@ def test_the_environment_sets_every_option_to_its_default(loaded: Config) -> Non
     assert set(variables) >= {option.variable for option in PROCESS}
     app = {"SEALCAST_APP_ID": APP_ID, "SEALCAST_APP_CERTIFICATE": CERTIFICATE}
     assert load(None, {**variables, **app}) == loaded
-
-
-def test_the_page_about_options_is_the_generated_one() -> None:
-    _, begin, rest = PAGE.read_text(encoding="utf-8").partition(
-        "<!-- generated from sealcast.server.config: begin -->\n"
-    )
-    inside, end, _ = rest.partition("<!-- generated: end -->")
-    assert begin
-    assert end
-    assert inside == f"{table()}\n"

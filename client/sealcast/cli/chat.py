@@ -52,7 +52,8 @@ def join(
 ) -> None:
     """Chat in a channel: what you type is sealed here and opened by the other members only.
 
-    /who says who is there; /quit, or the end of the input (Ctrl-D), leaves.
+    /who says who is there, /code shows the channel code, which people compare to know that all see the
+    same members; /quit, or the end of the input (Ctrl-D), leaves.
 
     \b
     Example:  sealcast join standup --user alice --context team.toml
@@ -100,17 +101,20 @@ class Chat:
         self._terminal = terminal
         self._sealed = sealed
         self._entered: asyncio.Queue[str] = asyncio.Queue(_QUEUED)
+        self._code_shown: str | None = None
+        """The channel code that was asked for, as long as it is the present one."""
 
     async def greet(self) -> None:
         """Say where we are, with whom, and how to get out."""
         how = "sealed end to end" if self._sealed else "NOT ENCRYPTED: the relay can read this"
         others = self._others()
-        await self._say(f"{self._room.user} in {self._room.name}, {how}; /quit or Ctrl-D leaves")
+        ways = ("/code shows the channel code, " if self._sealed else "") + "/quit or Ctrl-D leaves"
+        await self._say(f"{self._room.user} in {self._room.name}, {how}; {ways}")
         await self._say(f"here: {others}" if others else "nobody else is here yet")
 
     async def hear(self) -> None:
         """Show what others say and do; raise Failure when the membership ends."""
-        from sealcast.client import Message
+        from sealcast.client import MemberJoined, MemberLeft, Message, TrustEnded
 
         from .notices import ended, notice
 
@@ -121,16 +125,21 @@ class Chat:
                 raise failure
             elif (text := notice(event, sealed=self._sealed)) is not None:
                 await self._say(text)
+            if isinstance(event, MemberJoined | MemberLeft | TrustEnded):
+                await self._watch_code()
 
     async def speak(self) -> None:
         """Take what is entered; return when that ends, once all of it is sent."""
         async for line in self._terminal.entered():
             if line == "/quit":
                 break
+            command, _, rest = line.partition(" ")
             if line == "/who":
                 await self._say(f"here: {self._others() or 'nobody else'}")
+            elif command == "/code":
+                await self._code(rest.strip())
             elif line.startswith("/") and not line.startswith("//"):
-                await self._say("there are /who and /quit; a message that begins with / is written //")
+                await self._say("there are /who, /code and /quit; a message that begins with / is written //")
             elif line:
                 await self._entered.put(line.removeprefix("/"))
         await self._entered.join()
@@ -152,6 +161,30 @@ class Chat:
                     await self._show(self._room.user, line)
             finally:
                 self._entered.task_done()
+
+    async def _watch_code(self) -> None:
+        """Say so once when the code that was shown is no longer the present one."""
+        if self._code_shown is not None and self._code_shown != self._room.code:
+            self._code_shown = None
+            await self._say("the channel code has changed; /code shows the new one")
+
+    async def _code(self, wanted: str) -> None:
+        """Show the channel code, draw it, or compare it with another."""
+        from .channel_code import compared, picture, spelled_out
+
+        if wanted and wanted != "qr":
+            await self._say(compared(self._room, wanted))
+            return
+        self._code_shown = self._room.code
+        try:
+            lines = picture(self._room) if wanted else []
+        except Failure as failure:
+            await self._say(str(failure))
+            return
+        for line in lines:
+            await self._terminal.show(line)
+        for line in spelled_out(self._room):
+            await self._say(line)
 
     def _others(self) -> str:
         return ", ".join(sorted(member.user for member in self._room.members.values()))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
+import importlib.util
+from typing import Final
 
 from sealcast.protocol.errors import SealcastError
 
-__all__ = ["Failure", "Status", "missing_extra"]
+__all__ = ["Failure", "Status", "missing_extra", "require_extra"]
+
+_RELAY_NEEDS: Final = ("pydantic", "structlog")
 
 
 class Status(enum.IntEnum):
@@ -46,3 +50,10 @@ def missing_extra(command: str, error: ModuleNotFoundError) -> Failure:
         f"`sealcast {command}` needs the package {error.name}, which is not installed",
         "pip install 'sealcast[server]'",
     )
+
+
+def require_extra(command: str) -> None:
+    """Raise Failure where a command that starts a relay lacks the relay's packages."""
+    for name in _RELAY_NEEDS:
+        if importlib.util.find_spec(name) is None:
+            raise missing_extra(command, ModuleNotFoundError(name=name))

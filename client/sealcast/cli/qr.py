@@ -13,7 +13,7 @@ from typing import Final, TextIO
 
 from .failure import Failure
 
-__all__ = ["print_qr", "qr_lines"]
+__all__ = ["drawn", "print_qr", "qr_lines"]
 
 _QUIET: Final = 4
 """Modules of light around the code; the standard asks for four."""
@@ -41,17 +41,24 @@ def qr_lines(text: str) -> list[str]:
     ]
 
 
+def drawn(text: str, output: TextIO, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the lines of a QR code as *output* can show them, in black and white if that is a terminal.
+
+    Raises Failure where the output's encoding has no blocks.
+    """
+    try:
+        "".join(_BLOCKS.values()).encode(output.encoding or "ascii")
+    except UnicodeEncodeError:
+        raise Failure("this output has no characters to draw a QR code with", "PYTHONUTF8=1") from None
+    plain = not output.isatty() or environment.get("TERM") == "dumb" or bool(environment.get("NO_COLOR"))
+    return [line if plain else f"{_WHITE_ON_BLACK}{line}{_RESET}" for line in qr_lines(text)]
+
+
 def print_qr(text: str, *, output: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
     """Print the QR code of *text* on standard output, in black and white if that is a terminal.
 
     Raises Failure where the output's encoding has no blocks; nothing is printed then.
     """
     stream = sys.stdout if output is None else output
-    lines = qr_lines(text)
-    try:
-        "".join(_BLOCKS.values()).encode(stream.encoding or "ascii")
-    except UnicodeEncodeError:
-        raise Failure("this output has no characters to draw a QR code with", "PYTHONUTF8=1") from None
-    plain = not stream.isatty() or environment.get("TERM") == "dumb" or bool(environment.get("NO_COLOR"))
-    for line in lines:
-        print(line if plain else f"{_WHITE_ON_BLACK}{line}{_RESET}", file=stream)
+    for line in drawn(text, stream, environment):
+        print(line, file=stream)

@@ -81,6 +81,14 @@ class Channel(AsyncIterator[Event]):
         return self._membership.closed is not None
 
     @property
+    def code(self) -> str | None:
+        """The channel code: 60 digits, the same for all who see the same sessions; None without a key.
+
+        For people to compare by a way that the relay is not on. It changes when somebody joins or leaves.
+        """
+        return self._membership.crypto.code
+
+    @property
     def epoch(self) -> str:
         """Names the present run of message offsets."""
         return self._membership.reception.position.epoch

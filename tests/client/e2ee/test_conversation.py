@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,10 +17,14 @@ from sealcast.client.e2ee.alerts import (
     Suppressed,
     Unauthentic,
 )
+from sealcast.client.e2ee.context import context_id
+from sealcast.client.e2ee.hello import read_sent_hello
 from sealcast.client.e2ee.notices import KeySwitched
+from sealcast.client.e2ee.safety import channel_code
 from sealcast.client.errors import (
     CertificateMissing,
     EpochRefused,
+    HelloRefused,
     KeyMissing,
     NotFresh,
     SealError,
@@ -42,6 +48,20 @@ def keys(room: Any, how: str, user: str, **choices: Any) -> Key:
 @pytest.fixture(params=["raw", "managed"])
 def how(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def test_all_that_is_secret_of_a_session_is_made_from_its_entropy(room: Any, how: str) -> None:
+    def entropy(name: bytes) -> Callable[[int], bytes]:
+        drawn = iter(range(100))
+        return lambda size: hashlib.shake_256(name + bytes([next(drawn)])).digest(size)
+
+    key = keys(room, how, "alice")
+    one, same, other = (
+        key.bind(APP, "standup", "alice", wall=room.wall, entropy=entropy(name))
+        for name in (b"one", b"one", b"other")
+    )
+    assert one.hello == same.hello != other.hello
+    assert one.seal(MESSAGE, b"x") == same.seal(MESSAGE, b"x") != other.seal(MESSAGE, b"x")
 
 
 @pytest.mark.parametrize("suite", ["AES_128_GCM", "AES_256_GCM"])
@@ -442,3 +462,61 @@ def test_contexts_without_a_key_have_nothing_to_do(room: Any) -> None:
     [received] = crypto.receive(1, memoryview(crypto.seal(clear, b"payload")), 0.0, 7)
     assert (received.opened.payload, received.offset) == (b"payload", 7)
     assert crypto.sealed_size(Kind.AUDIO, 7) == 11
+
+
+# --- the channel code -------------------------------------------------------------------------------
+
+
+def test_all_who_see_the_same_sessions_have_the_same_code(room: Any, how: str) -> None:
+    seats = [room.join(user, keys(room, how, user)) for user in ("alice", "bob", "carol")]
+    [code] = {seat.crypto.code for seat in seats}
+    ctx = context_id(APP, "standup")
+    assert code == channel_code(ctx, [read_sent_hello(seat.crypto.hello, ctx).body for seat in seats])
+
+
+def test_the_code_changes_with_who_is_there_and_with_nothing_else(room: Any, how: str) -> None:
+    alice, bob = (room.join(user, keys(room, how, user)) for user in ("alice", "bob"))
+    two = alice.crypto.code
+    carol = room.join("carol", keys(room, how, "carol"))
+    three = alice.crypto.code
+    room.send(bob, b"hello")
+    if how == "raw":
+        for seat in (alice, bob, carol):
+            seat.crypto.rotate(NEXT, room.now)
+    room.wait(700)  # keys grow old and are changed
+    assert alice.crypto.code == three != two
+    room.leave(carol)
+    assert alice.crypto.code == bob.crypto.code == two
+    carol.number = 77  # the same session, back on another connection
+    room.seat(carol)
+    assert alice.crypto.code == bob.crypto.code == carol.crypto.code == three
+    room.leave(carol)
+    room.join("carol", keys(room, how, "carol"))
+    assert alice.crypto.code == bob.crypto.code not in (two, three)
+
+
+def test_who_is_shown_other_members_than_the_others_has_another_code(room: Any, how: str) -> None:
+    alice, bob, carol = (room.join(user, keys(room, how, user)) for user in ("alice", "bob", "carol"))
+    bob.crypto.remove_member(carol.number, room.now)
+    assert bob.crypto.code != alice.crypto.code == carol.crypto.code
+
+
+def test_a_ghost_has_a_place_in_the_code_or_no_keys_and_no_place(room: Any, how: str) -> None:
+    alice, bob = (room.join(user, keys(room, how, user)) for user in ("alice", "bob"))
+    ghost = (
+        Key.managed(Identity.generate(), trust="callback", verify_member=lambda claim: True)
+        if how == "managed"
+        else Key.raw(NEXT)
+    )
+    hello = ghost.bind(APP, "standup", "ghost", wall=room.wall).hello
+    if how == "managed":
+        with pytest.raises(HelloRefused):
+            bob.crypto.add_member(66, "ghost", hello, room.now)
+        assert bob.crypto.code == alice.crypto.code
+    else:
+        bob.crypto.add_member(66, "ghost", hello, room.now)
+        assert bob.crypto.code != alice.crypto.code
+
+
+def test_without_a_key_there_is_no_code() -> None:
+    assert Key.none().bind(APP, "standup", "alice").code is None

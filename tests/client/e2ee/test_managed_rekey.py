@@ -68,23 +68,6 @@ def given_to(deliveries: list[Delivery]) -> list[tuple[Name, int, int]]:
 # The table
 
 
-def drawn() -> str:
-    """The diagram of docs/managed-keys.md."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> steady"]
-    for (stage, cause), (target, actions) in TRANSITIONS.items():
-        does = f": {cause.value}"
-        if actions:
-            does += " / " + ", then ".join(action.value for action in actions)
-        lines.append(f"    {stage.value} --> {target.value}{does}")
-    return "\n".join([*lines, "```"])
-
-
-def test_the_documented_diagram_is_the_table() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    section = text.split("<!-- generated from sealcast.client.e2ee.rekey: begin -->")[1]
-    assert section.split("<!-- generated: end -->")[0].strip() == drawn()
-
-
 def test_the_documented_times_are_the_codes() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert (GATHER, SWITCH, MAX_AGE) == (0.25, 1.0, 600.0)

@@ -7,20 +7,23 @@ search that finds nothing anywhere proves nothing.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .inquiry import MARKER_FILE, Evidence
+from .inquiry import Evidence
 from .members import KINDS
 from .needles import Hit, Sweep
 from .process import LOG
+from .stage import MARKER_FILE, Meeting
 
-__all__ = ["NOTES", "Check", "Verdict", "judge"]
+__all__ = ["NOTES", "Check", "Part", "Verdict", "judge", "took_part"]
 
-_SHOWN: Final = 12
+_SHOWN: Final = 24
 """Findings of one row that are spelled out."""
+_PLACES_SHOWN: Final = 4
+"""Places of one finding that are."""
 _MIB: Final = 1 << 20
 
 NOTES: Final = (
@@ -28,7 +31,7 @@ NOTES: Final = (
     "nothing that members seal, and is not searched for.",
     "Python's own ssl and hashlib bring OpenSSL's libcrypto into every process, the relay's included. What "
     "the relay does not have is a key, or a package through which Python code could decrypt.",
-    "Memory was read at one moment, right after the last frames, with all members still there.",
+    "Memory was read at one moment, right after the last frames, with the members still there.",
     "The relay does see who is in which channel, and when, and of every frame kind, size, stream and "
     "counter.",
 )
@@ -60,6 +63,42 @@ class Check:
     verdict: Verdict
     findings: tuple[str, ...] = ()
     """What was found and where, or what is wrong with the check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One way to agree on keys, and how much it took part."""
+
+    name: str
+    cipher: str
+    frames: int
+    """Captured frames and messages."""
+    opened: int
+    """Those that open under the secrets that are searched for."""
+    wraps: int
+    """Captured keys that members sent to each other."""
+    wraps_opened: int
+    turns: tuple[str, ...]
+    """The keys under which those who stayed sealed: epoch and ratchet step, as in ``1.0``."""
+    secrets: int
+    """How many secrets of its are searched for."""
+
+
+def took_part(evidence: Evidence) -> list[Part]:
+    """Return the ways to agree on keys that took part."""
+    return [
+        Part(
+            meeting.provider.name,
+            meeting.provider.cipher,
+            meeting.opening.frames,
+            meeting.opening.opened,
+            meeting.opening.wraps,
+            meeting.opening.wraps_opened,
+            tuple(f"{epoch}.{step}" for epoch, step in sorted(meeting.turns)),
+            meeting.secrets,
+        )
+        for meeting in evidence.tested.meetings
+    ]
 
 
 def judge(evidence: Evidence) -> list[Check]:
@@ -137,30 +176,40 @@ def _mapped(evidence: Evidence) -> Check:
 
 def _conversation(evidence: Evidence) -> Check:
     tested, opening = evidence.tested, evidence.tested.opening
-    faults = [
-        f"{meeting.provider}: no {kind} arrived at one of the members"
-        for meeting in (*tested.meetings, *evidence.control.meetings)
-        for kind in meeting.silent
-    ]
+    faults: list[str] = []
     for meeting in (*tested.meetings, *evidence.control.meetings):
-        faults += [f"{meeting.provider}: no {kind} was sent" for kind in KINDS if not meeting.sent[kind]]
-    if not opening.frames or opening.opened < opening.frames or opening.canaries < opening.expected:
-        faults.append("not every captured frame opens under the keys that are searched for")
+        faults += _missing(meeting)
+    if not opening.whole:
+        faults.append("not everything that was captured opens under the keys that are searched for")
     for watched in (tested, evidence.control):
         if watched.status:
             faults.append(f"a relay ended with status {watched.status}")
     sent = sum(meeting.sent.total() for meeting in tested.meetings)
     arrived = sum(meeting.opened.total() for meeting in tested.meetings)
+    left_out = f" (not offered here: {', '.join(evidence.plan.missing)})" if evidence.plan.missing else ""
     return Check(
         "conversation",
         "members with every kind of key exchanged canaries of every kind",
-        f"{len(tested.meetings)} kinds of key, {sent:,} sent, {arrived:,} opened",
+        f"{len(tested.meetings)} kinds of key{left_out}, {sent:,} sent, {arrived:,} opened by others",
         sent,
         0,
-        f"{opening.opened:,} of {opening.frames:,} captured open under the searched keys",
+        f"{opening.opened:,} of {opening.frames:,} frames, {opening.wraps_opened} of {opening.wraps} "
+        "wraps open under the searched keys",
         _verdict(0, faults),
         tuple(faults[:_SHOWN]),
     )
+
+
+def _missing(meeting: Meeting) -> Iterator[str]:
+    """Say what did not happen in a conversation and should have."""
+    name = meeting.provider.name
+    for kind in KINDS:
+        if not meeting.sent[kind]:
+            yield f"{name}: no {kind} was sent"
+    for kind in meeting.silent:
+        yield f"{name}: no {kind} arrived at one of the members"
+    if meeting.changes and len({epoch for epoch, _ in meeting.turns}) < 2:
+        yield f"{name}: the keys did not change under way"
 
 
 def _memory(evidence: Evidence) -> Check:
@@ -233,27 +282,29 @@ def _wire(evidence: Evidence) -> Check:
 
 
 def _guessed(evidence: Evidence, size: int) -> Check:
-    name, claim = f"windows-{size}", f"no {size} bytes of its memory are the key of a captured frame"
+    name, claim = f"windows-{size}", f"no {size} bytes of its memory are the AES key of a captured frame"
     tried = next((one for one in evidence.guesses if one.key_size == size), None)
     control = next((one for one in evidence.control_guesses if one.key_size == size), None)
-    if tried is None or control is None:
+    planted = [lock.name for lock in evidence.planted if len(lock.key) == size]
+    if tried is None or control is None or not planted:
         fault = "no captured frame has a key of this size"
         return Check(name, claim, "nothing", 0, 0, "none", Verdict.BROKEN, (fault,))
     faults = []
     if not tried.complete:
         faults.append("stopped before the end: allow more with --max-candidates")
-    if not control.found:
-        faults.append("the key that the control was given was not found")
+    found = {hit.what for hit in control.found}
+    lost = [frame for frame in planted if f"the key of {frame}" not in found]
+    faults += [f"the control was given the key of {frame}, and it was not found" for frame in lost]
     if evidence.tested.dump.unread:
         faults.append("some memory could not be read")
-    where = f"planted: found at 0x{control.found[0].address:x}" if control.found else "planted: NOT found"
     return Check(
         name,
         claim,
-        f"{tried.size / _MIB:.1f} MiB, every {evidence.plan.stride} bytes, {tried.seconds:.0f} s",
+        f"{tried.size / _MIB:.1f} MiB, every {evidence.plan.stride} bytes, against {tried.frames} frames, "
+        f"{tried.seconds:.0f} s",
         tried.candidates,
         len(tried.found),
-        where,
+        f"planted {len(planted)}, found {len(planted) - len(lost)}",
         _verdict(len(tried.found), faults),
         (*_spelled(tried.found, "0x{:x} in {}"), *faults),
     )
@@ -267,6 +318,14 @@ def _absent(what: str, sweep: Sweep, place: str) -> list[str]:
     return [f"the {what} was not found in {place}, where it is"]
 
 
-def _spelled(hits: list[Hit], where: str) -> list[str]:
-    found = [f"{hit.what}, {hit.form}, at {where.format(hit.address, hit.place)}" for hit in hits[:_SHOWN]]
-    return found + ([f"and {len(hits) - _SHOWN} more"] if len(hits) > _SHOWN else [])
+def _spelled(hits: Sequence[Hit], where: str) -> list[str]:
+    """Say what was found and where, a line for each thing; bare bytes before encodings of them."""
+    by_name: dict[str, list[Hit]] = {}
+    for hit in sorted(hits, key=lambda hit: (hit.what, hit.form != "raw")):
+        by_name.setdefault(hit.what, []).append(hit)
+    lines = []
+    for what, found in list(by_name.items())[:_SHOWN]:
+        places = [f"{hit.form} at {where.format(hit.address, hit.place)}" for hit in found[:_PLACES_SHOWN]]
+        more = [f"{len(found) - _PLACES_SHOWN} more"] if len(found) > _PLACES_SHOWN else []
+        lines.append(f"{what}: {'; '.join(places + more)}")
+    return lines + ([f"and {len(by_name) - _SHOWN} other things"] if len(by_name) > _SHOWN else [])

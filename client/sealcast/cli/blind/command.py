@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import sys
 import tempfile
 import time
@@ -12,18 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ..failure import Failure, Status, missing_extra
+from ..failure import Failure, Status, require_extra
 from ..signals import leaving_on_signal
 
 if TYPE_CHECKING:
-    from .checks import Check
-    from .inquiry import Plan
+    from .inquiry import Evidence, Plan
     from .report import Shown
 
 __all__ = ["verify_blind"]
 
 _STRIDES: Final = (1, 2, 4, 8, 16)
-_SERVER_NEEDS: Final = ("pydantic", "structlog")
 
 
 def verify_blind(
@@ -53,7 +50,7 @@ def verify_blind(
     """
     _check_usage(stride)
     # Only now: `sealcast --help` should not wait for the SDK.
-    from .checks import Verdict
+    from .checks import Verdict, judge, took_part
     from .inquiry import Plan
     from .members import Pace
     from .report import Shown, print_json, print_table
@@ -61,25 +58,25 @@ def verify_blind(
     plan = Plan(Pace(seconds), stride=stride, most=max_candidates, sabotage=sabotage)
     begun = time.monotonic()
     with Shown(quiet=as_json) as progress:
-        checks = asyncio.run(_run(plan, progress))
+        evidence = asyncio.run(_run(plan, progress))
     elapsed = time.monotonic() - begun
+    checks, parts = judge(evidence), took_part(evidence)
     if as_json:
-        print_json(checks, seconds=elapsed, stride=stride, sabotage=sabotage)
+        print_json(checks, parts, seconds=elapsed, stride=stride, sabotage=sabotage)
     else:
-        print_table(checks, elapsed)
+        print_table(checks, parts, elapsed)
     if any(check.verdict is not Verdict.HOLDS for check in checks):
         raise typer.Exit(Status.FAILED)
 
 
-async def _run(plan: Plan, progress: Shown) -> list[Check]:
+async def _run(plan: Plan, progress: Shown) -> Evidence:
     """Do it in a directory that is gone afterwards."""
-    from .checks import judge
     from .inquiry import inquire
 
     with tempfile.TemporaryDirectory(prefix="sealcast-blind-", ignore_cleanup_errors=True) as directory:
         async with leaving_on_signal():
             try:
-                return judge(await inquire(plan, Path(directory), progress))
+                return await inquire(plan, Path(directory), progress)
             except TimeoutError:
                 raise Failure("the members did not meet in time", "again when the machine is idle") from None
 
@@ -91,6 +88,4 @@ def _check_usage(stride: int) -> None:
         raise Failure(problem, "it on Linux, or in a Linux container", Status.USAGE)
     if stride not in _STRIDES:
         raise Failure("invalid value for '--stride'", "1, 2, 4, 8 or 16", Status.USAGE)
-    for name in _SERVER_NEEDS:
-        if importlib.util.find_spec(name) is None:
-            raise missing_extra("verify-blind", ModuleNotFoundError(name=name))
+    require_extra("verify-blind")

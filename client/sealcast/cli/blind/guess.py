@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .capture import Lock
 from .failures import GuessFailed
 from .guesser import order
 from .needles import Hit, Text
-from .windows import BLOCK, Puzzle, Share
+from .unlock import Lock
+from .windows import BLOCK, Share, Target
 
-__all__ = ["Guessing", "guess", "puzzle"]
+__all__ = ["Guessing", "guess", "target"]
 
 WORKERS_MAX: Final = 4
 _LINE_MAX: Final = 1 << 24
@@ -29,6 +29,8 @@ class Guessing:
     """What came of it."""
 
     key_size: int
+    frames: int = 0
+    """Captured frames, of each of which every window was tried as the key."""
     size: int = 0
     """Bytes of memory."""
     candidates: int = 0
@@ -39,24 +41,26 @@ class Guessing:
     found: list[Hit] = field(default_factory=list)
 
 
-def puzzle(lock: Lock) -> Puzzle:
+def target(lock: Lock) -> Target:
     """Return what the search is told of a frame: everything but the key."""
-    return Puzzle(lock.key_size, lock.nonce, lock.aad, lock.body, lock.opened[:BLOCK])
+    return Target(lock.mode, lock.nonce, lock.aad, lock.body, lock.opened[:BLOCK])
 
 
 async def guess(
     texts: Sequence[Text],
-    lock: Lock,
+    key_size: int,
+    locks: Sequence[Lock],
     *,
     stride: int,
     most: int,
     progress: Callable[[float], None],
 ) -> Guessing:
-    """Try every window of *texts* as the key of a captured frame.
+    """Try every window of *texts* as the key of any captured frame.
 
     Args:
         texts: the memory.
-        lock: the frame.
+        key_size: bytes of a window: 16 or 32.
+        locks: the frames, with keys of that size.
         stride: bytes from one window to the next.
         most: stop after about so many candidates.
         progress: told now and then which share of the memory is done, 0 to 1.
@@ -75,23 +79,28 @@ async def guess(
         progress(sum(done) / (workers * size))
 
     shares = [Share(index, workers, stride, -(-most // workers)) for index in range(workers)]
-    asked = [_ask(texts, puzzle(lock), share, told) for share in shares]
+    targets = [target(lock) for lock in locks]
+    asked = [_ask(texts, key_size, targets, share, told) for share in shares]
     # Not a task group: that would interrupt one worker's end because of another's failure.
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    result = Guessing(lock.key_size, size, seconds=time.monotonic() - begun)
+    result = Guessing(key_size, len(locks), size, seconds=time.monotonic() - begun)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
         result.candidates += answer["candidates"]
         result.complete &= answer["complete"]
-        for index, at in answer["found"]:
+        for index, at, which in answer["found"]:
             text = texts[index]
-            result.found.append(Hit(f"the key of {lock.name}", "raw", text.place, text.address + at))
+            result.found.append(Hit(f"the key of {locks[which].name}", "raw", text.place, text.address + at))
     return result
 
 
 async def _ask(
-    texts: Sequence[Text], puzzle: Puzzle, share: Share, told: Callable[[int, int], None]
+    texts: Sequence[Text],
+    key_size: int,
+    targets: Sequence[Target],
+    share: Share,
+    told: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Give one worker its share; return its last line."""
     process = await asyncio.create_subprocess_exec(
@@ -106,7 +115,7 @@ async def _ask(
     assert process.stdout is not None, "a pipe"
     try:
         with contextlib.suppress(ConnectionError):  # then there is no answer either
-            process.stdin.write(order(puzzle, share, [len(text.data) for text in texts]))
+            process.stdin.write(order(key_size, targets, share, [len(text.data) for text in texts]))
             for text in texts:
                 process.stdin.write(text.data)
                 await process.stdin.drain()

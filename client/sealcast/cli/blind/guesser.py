@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from .windows import Puzzle, Share, try_windows
+from .windows import Share, Target, try_windows
 
 __all__ = ["main", "order"]
 
 
-def order(puzzle: Puzzle, share: Share, sizes: list[int]) -> bytes:
+def order(key_size: int, targets: Sequence[Target], share: Share, sizes: list[int]) -> bytes:
     """Return the line that starts a worker; the pieces of memory, of these sizes, follow it."""
     job = {
-        "key_size": puzzle.key_size,
-        "puzzle": [part.hex() for part in (puzzle.nonce, puzzle.aad, puzzle.body, puzzle.start)],
+        "key_size": key_size,
+        "targets": [[target.mode, *(part.hex() for part in target[1:])] for target in targets],
         "share": [share.index, share.of, share.stride, share.most],
         "sizes": sizes,
     }
@@ -38,12 +39,13 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
     source = sys.stdin.buffer
     job = json.loads(source.readline())
-    puzzle = Puzzle(job["key_size"], *(bytes.fromhex(part) for part in job["puzzle"]))
+    targets = [Target(mode, *map(bytes.fromhex, parts)) for mode, *parts in job["targets"]]
     texts = [source.read(size) for size in job["sizes"]]
     if [len(text) for text in texts] != job["sizes"]:
         return 1
     try:
-        tried = try_windows(texts, puzzle, Share(*job["share"]), lambda done: _say(done=done))
+        share = Share(*job["share"])
+        tried = try_windows(texts, job["key_size"], targets, share, lambda done: _say(done=done))
         _say(candidates=tried.candidates, complete=tried.complete, found=tried.found)
     except BrokenPipeError:
         sys.stdout = None  # nothing is left to flush to

@@ -1,42 +1,33 @@
 """The course of the proof: what is run, when it is frozen, what is searched. The conclusions are ``checks``.
 
-Two relays are run, one after the other. The first, under test, is what an operator runs: encryption is
-required, and members with every kind of key talk through it. The second is the control: members talk in
-clear, and afterwards it is given the keys of captured frames. The same searches see both.
+Two relays are run, one after the other (``stage``). The first, under test, is what an operator runs:
+encryption is required, and members with every kind of key talk through it. The second is the control:
+members talk in clear, and afterwards it is given the keys of captured frames. The same searches see both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-from sealcast.cli.demo.tap import Recording, Tap
+from typing import Final, Protocol
 
 from . import capture, sources
-from .capture import Capture, Connection, Lock, Opening
 from .guess import Guessing, guess
-from .members import App, Pace, Pair
-from .memory import Dump, changed, dump, read_maps
-from .needles import Needle, Sweep, Text, search
-from .places import Surroundings, files_below, surroundings
-from .process import RUNNER, RelayProcess
-from .providers import CLEAR, PROVIDERS, Provider
+from .members import Pace
+from .memory import changed, dump, read_maps
+from .needles import Needle, Sweep, search
+from .process import RUNNER
+from .providers import CLEAR, PROVIDERS, Provider, offered
 from .sources import Closure, Scan
+from .stage import Stage, Watched, stage
+from .unlock import Lock
 
-__all__ = ["MARKER_FILE", "Evidence", "Meeting", "Plan", "Progress", "Searches", "Watched", "inquire"]
-
-MARKER_FILE: Final = "marker"
-"""A file with the marker in it, put into the relay's directory."""
+__all__ = ["Evidence", "Plan", "Progress", "Searches", "inquire"]
 
 _SERVER: Final = ("sealcast.server", "sealcast.protocol")
 _SDK: Final = "sealcast.client.e2ee"
-_SETTLE_TIMEOUT: Final = 10.0
 _CONTROL_SECONDS: Final = 1.0
 
 
@@ -61,48 +52,12 @@ class Plan:
     """Windows of each size that are tried at most."""
     sabotage: bool = False
     """Whether the relay under test is given keys, so that the proof must fail."""
-    providers: Sequence[Provider] = PROVIDERS
+    providers: Sequence[Provider] = field(default_factory=offered)
 
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """What two members of one provider's sent and opened."""
-
-    provider: str
-    sent: Counter[str]
-    opened: Counter[str]
-    """By kind, as their SDKs delivered it."""
-    silent: tuple[str, ...]
-    """Kinds of which nothing arrived at one of them."""
-
-
-@dataclass(slots=True)
-class Watched:
-    """One relay, from start to end."""
-
-    pid: int
-    directory: Path
-    marker: bytes
-    app: App
-    dump: Dump
-    """Its memory, while its members were there and right after their last frames."""
-    surroundings: Surroundings
-    later: Dump | None = None
-    """The control's memory once it had been given keys."""
-    files: tuple[Text, ...] = ()
-    """All files that it left behind."""
-    oversized: tuple[str, ...] = ()
-    status: int = 0
-    """Its exit status."""
-    meetings: list[Meeting] = field(default_factory=list)
-    connections: list[Connection] = field(default_factory=list)
-    wire: list[Text] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    """Why the capture is not whole; empty when it is."""
-    needles: list[Needle] = field(default_factory=list, repr=False)
-    """Everything that only the members may know."""
-    locks: list[Lock] = field(default_factory=list)
-    opening: Opening = field(default_factory=Opening)
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ways to agree on keys that do not take part."""
+        return tuple(provider.name for provider in PROVIDERS if provider not in self.providers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +95,8 @@ class Evidence:
     """One for each size of key."""
     control_guesses: list[Guessing]
     """The same in the control, in what changed in its memory when it was given the keys."""
+    planted: list[Lock]
+    """The frames whose keys the control was given, one of each provider."""
 
 
 async def inquire(plan: Plan, directory: Path, progress: Progress) -> Evidence:
@@ -148,6 +105,7 @@ async def inquire(plan: Plan, directory: Path, progress: Progress) -> Evidence:
     Raises:
         CannotVerify: something does not run, or is not allowed.
         SealcastError: a member could not join, send or leave.
+        TimeoutError: the members did not meet.
 
     """
     progress.phase("reading what the relay is made of")
@@ -158,23 +116,16 @@ async def inquire(plan: Plan, directory: Path, progress: Progress) -> Evidence:
 
     progress.phase("talking through the relay under test")
     tested = await _run_tested(plan, directory)
-    locks = _one_per_size(tested.locks)
+    planted = _one_of_each(tested.locks)
     progress.phase("talking in clear through the control")
-    control = await _run_control(plan, directory, [lock.key for lock in locks])
-    assert control.later is not None, "it was given keys"
+    control = await _run_control(plan, directory, [lock.key for lock in planted])
 
     progress.phase("searching")
     secrets_found = await _search(tested, tested.needles)
     ciphertexts_found = await _search(tested, capture.ciphertexts(tested.connections))
     markers_found = await _search(tested, _markers(tested))
     clear_found = await _search(control, control.needles)
-    guesses, control_guesses = [], []
-    fresh = changed(control.dump.texts, control.later.texts)
-    for lock in locks:
-        progress.phase(f"trying windows of {lock.key_size} bytes as keys")
-        bounds = {"stride": plan.stride, "most": plan.most}
-        guesses.append(await guess(tested.dump.texts, lock, progress=progress.share, **bounds))
-        control_guesses.append(await guess(fresh, lock, progress=lambda done: None, **bounds))
+    guesses, control_guesses = await _guess(plan, tested, control, progress)
     return Evidence(
         plan=plan,
         closure=closure,
@@ -191,145 +142,40 @@ async def inquire(plan: Plan, directory: Path, progress: Progress) -> Evidence:
         clear=clear_found,
         guesses=guesses,
         control_guesses=control_guesses,
+        planted=planted,
     )
 
 
 async def _run_tested(plan: Plan, directory: Path) -> Watched:
-    async with _stage(directory / "tested", plan.providers, clear=False, plant=plan.sabotage) as stage:
-        await stage.talk(plan.pace)
+    async with stage(directory / "tested", plan.providers, clear=False, plant=plan.sabotage) as running:
+        await running.talk(plan.pace)
         if plan.sabotage:
-            unlocked = stage.unlock(stage.capture.connections(stage.app.app_id))
-            for lock in _one_per_size([lock for one in unlocked for lock in one.locks]):
-                await stage.relay.plant(lock.key)
-        watched = await stage.freeze()
-    return await stage.close(watched)
+            for secret in await asyncio.to_thread(_given_away, running):
+                await running.relay.plant(secret)
+        watched = await running.freeze()
+    return await running.close(watched)
+
+
+def _given_away(running: Stage) -> list[bytes]:
+    """Return the key of a captured frame, and the first of the secrets, of every provider."""
+    keys = [lock.key for lock in _one_of_each(unlocked.locks for unlocked in running.unlock())]
+    return keys + [group.material.secrets[0][1] for group in running.groups]
 
 
 async def _run_control(plan: Plan, directory: Path, keys: list[bytes]) -> Watched:
-    async with _stage(directory / "control", [CLEAR], clear=True, plant=True) as stage:
-        await stage.talk(Pace(min(_CONTROL_SECONDS, plan.pace.seconds), plan.pace.rate))
-        watched = await stage.freeze()
+    async with stage(directory / "control", [CLEAR], clear=True, plant=True) as running:
+        await running.talk(Pace(min(_CONTROL_SECONDS, plan.pace.seconds), plan.pace.rate))
+        watched = await running.freeze()
         for key in keys:
-            await stage.relay.plant(key)
-        async with stage.relay.frozen():
-            watched.later = await asyncio.to_thread(dump, stage.relay.pid)
-    return await stage.close(watched)
+            await running.relay.plant(key)
+        async with running.relay.frozen():
+            watched.later = await asyncio.to_thread(dump, running.relay.pid)
+    return await running.close(watched)
 
 
-class _Stage:
-    """A relay, the tap before it, and the members."""
-
-    def __init__(self, app: App, marker: str, relay: RelayProcess, tap: Tap, captured: Capture) -> None:
-        self.app = app
-        self.marker = marker.encode()
-        self.relay = relay
-        self.tap = tap
-        self.capture = captured
-        self.pairs: list[Pair] = []
-
-    async def talk(self, pace: Pace) -> None:
-        """Let everybody talk at the same time."""
-        await asyncio.gather(*(pair.talk(pace) for pair in self.pairs))
-
-    async def freeze(self) -> Watched:
-        """Stop the relay for as long as it takes to read it."""
-        async with self.relay.frozen():
-            memory = await asyncio.to_thread(dump, self.relay.pid)
-            around = await asyncio.to_thread(surroundings, self.relay.pid)
-        return Watched(self.relay.pid, self.relay.directory, self.marker, self.app, memory, around)
-
-    async def close(self, watched: Watched) -> Watched:
-        """Add what there is to know once everything has ended."""
-        watched.status = self.relay.status
-        files, oversized = await asyncio.to_thread(files_below, self.relay.directory)
-        watched.files, watched.oversized = files, oversized + watched.surroundings.oversized
-        watched.meetings = [_meeting(pair) for pair in self.pairs]
-        watched.wire = capture.texts(self.tap.recordings)
-        watched.faults = [fault for recording in self.tap.recordings for fault in _faults(recording)]
-        if self.capture.unexplained:
-            watched.faults.append(f"{self.capture.unexplained} WebSocket frames that are no binary message")
-        watched.connections = self.capture.connections(self.app.app_id)
-        for pair, unlocked in zip(self.pairs, self.unlock(watched.connections), strict=True):
-            watched.needles += unlocked.needles
-            watched.needles += capture.canary_needles(pair.canaries, pair.provider.name)
-            watched.locks += unlocked.locks
-            watched.opening.add(unlocked.opening)
-        return watched
-
-    def unlock(self, found: list[Connection]) -> list[capture.Unlocked]:
-        """Derive the keys of every pair from what has been captured."""
-        return [
-            capture.unlock(
-                found, self.app.app_id, pair.channel, pair.material, pair.canaries, pair.provider.name
-            )
-            for pair in self.pairs
-        ]
-
-
-@contextlib.asynccontextmanager
-async def _stage(
-    directory: Path, providers: Sequence[Provider], *, clear: bool, plant: bool
-) -> AsyncIterator[_Stage]:
-    """Start a relay and let members meet in it; at the end everybody leaves and it ends."""
-    app, marker = App(), secrets.token_hex(20)
-    await asyncio.to_thread(_furnish, directory, marker)
-    captured = Capture()
-    async with (
-        RelayProcess(directory, _config(app, clear=clear), marker, plant=plant) as relay,
-        Tap(("127.0.0.1", relay.port), captured.watch) as tap,
-    ):
-        stage = _Stage(app, marker, relay, tap, captured)
-        async with contextlib.AsyncExitStack() as stack:
-            for provider in providers:
-                pair = Pair(provider, app, f"ws://127.0.0.1:{tap.port}")
-                stage.pairs.append(await stack.enter_async_context(pair))
-            yield stage
-        await tap.settle(_SETTLE_TIMEOUT)
-
-
-def _furnish(directory: Path, marker: str) -> None:
-    directory.mkdir()
-    (directory / MARKER_FILE).write_text(marker)
-
-
-def _config(app: App, *, clear: bool) -> dict[str, Any]:
-    """Return the relay's configuration; it logs all that it can."""
-    return {
-        "server": {"host": "127.0.0.1", "port": 0, "drain_spread": 0},
-        "log": {"level": "debug", "format": "json"},
-        "apps": [
-            {
-                "app_id": app.app_id,
-                "certificate": app.certificate,
-                "policy": {"encryption": "optional" if clear else "required"},
-            }
-        ],
-    }
-
-
-def _meeting(pair: Pair) -> Meeting:
-    sent: Counter[str] = Counter()
-    opened: Counter[str] = Counter()
-    silent: set[str] = set()
-    for member in pair.members.values():
-        sent += member.sent
-        opened += member.opened
-        silent |= {kind for kind in member.sent if not member.opened[kind]}
-    return Meeting(pair.provider.name, sent, opened, tuple(sorted(silent)))
-
-
-def _faults(recording: Recording) -> list[str]:
-    cut = ["the recording was cut short"] if recording.cut else []
-    return cut + ([recording.fault] if recording.fault else [])
-
-
-def _one_per_size(locks: Sequence[Lock]) -> list[Lock]:
-    """Return the shortest frame for each size of key, small keys first."""
-    shortest: dict[int, Lock] = {}
-    for lock in locks:
-        if lock.key_size not in shortest or len(lock.body) < len(shortest[lock.key_size].body):
-            shortest[lock.key_size] = lock
-    return [shortest[size] for size in sorted(shortest)]
+def _one_of_each(locks: Iterable[Sequence[Lock]]) -> list[Lock]:
+    """Return the shortest frame of each provider that has one."""
+    return [min(each, key=lambda lock: len(lock.body)) for each in locks if each]
 
 
 def _markers(watched: Watched) -> list[Needle]:
@@ -347,3 +193,26 @@ async def _search(watched: Watched, needles: Sequence[Needle]) -> Searches:
         for texts in (watched.dump.texts, places, watched.wire)
     ]
     return Searches(*found)
+
+
+async def _guess(
+    plan: Plan, tested: Watched, control: Watched, progress: Progress
+) -> tuple[list[Guessing], list[Guessing]]:
+    """Try all windows of the memory under test, and of what is new in the control's, by size of key."""
+    assert control.later is not None, "it was given keys"
+    fresh = changed(control.dump.texts, control.later.texts)
+    locks: dict[int, list[Lock]] = {}
+    for lock in (lock for each in tested.locks for lock in each):
+        locks.setdefault(len(lock.key), []).append(lock)
+    guesses, control_guesses = [], []
+    for size, frames in sorted(locks.items()):
+        progress.phase(f"trying windows of {size} bytes as keys")
+        guesses.append(
+            await guess(
+                tested.dump.texts, size, frames, stride=plan.stride, most=plan.most, progress=progress.share
+            )
+        )
+        control_guesses.append(
+            await guess(fresh, size, frames, stride=plan.stride, most=plan.most, progress=lambda done: None)
+        )
+    return guesses, control_guesses

@@ -1,35 +1,35 @@
-"""The ways to agree on keys that take part: one row each, and everything of theirs that must stay secret.
-
-A new way is one more line in ``PROVIDERS``.
-"""
+"""The ways to agree on keys that take part: one row each. A new way is one more line in ``PROVIDERS``."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final
 
-from sealcast.client.e2ee import AES_128_GCM, AES_256_GCM, Key, Suite
-from sealcast.client.e2ee.context import Sender, base_key, epoch_key
+from sealcast.client.e2ee import AES_128_GCM, AES_256_GCM, Suite
+from sealcast.client.e2ee.custom import custom_suite
+from sealcast.client.e2ee.kem import kem_by_name
 from sealcast.client.e2ee.keys import SECRET
 from sealcast.client.e2ee.passphrase import SALT, secret_of_passphrase
+from sealcast.client.errors import KemRefused
 
-__all__ = ["CLEAR", "PROVIDERS", "BaseKeyOf", "Material", "Provider", "shared"]
+from .draws import DrawingKey
+from .material import AesCcm, Clear, Managed, Material, Shared
 
-BaseKeyOf: TypeAlias = Callable[[Sender, int, int], bytes | None]
-"""(sender, low bits of the epoch, low bits of the step) -> the base key that seals there, if known."""
+__all__ = ["CLEAR", "PROVIDERS", "Provider", "offered"]
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """The keys of one channel, as the command's own members hold them; ``repr`` shows none."""
+def _always() -> bool:
+    return True
 
-    key: Callable[[str], Key] = field(repr=False)
-    """What a user joins with."""
-    base_key: BaseKeyOf = field(repr=False)
-    secrets: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
-    """What else must be nowhere in the relay, by its name."""
+
+def _x_wing() -> bool:
+    try:
+        kem_by_name("x-wing")
+    except KemRefused:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +37,56 @@ class Provider:
     """One way to agree on keys."""
 
     name: str
-    make: Callable[[], Material]
-    """Makes fresh keys."""
-
-
-def shared(suite: Suite, secret: bytes, key: Callable[[], Key], *more: tuple[str, bytes]) -> Material:
-    """Return the material of a way in which all members share one secret of 32 bytes, in epoch 0.
-
-    *more* is what the secret was made from, if it was made from anything.
-    """
-
-    def base(sender: Sender, epoch: int, step: int) -> bytes | None:
-        if epoch or step:
-            return None
-        return base_key(epoch_key(suite, sender.ctx, secret), sender, 0)
-
-    return Material(lambda user: key(), base, (("content secret", secret), *more))
+    cipher: str
+    """What frames are sealed with."""
+    make: Callable[[str, str], Material]
+    """Makes fresh keys for an app and a channel."""
+    works_here: Callable[[], bool] = _always
+    """Whether the installed ``cryptography`` has what it takes."""
 
 
 def _raw(suite: Suite) -> Material:
     secret = secrets.token_bytes(SECRET)
-    return shared(suite, secret, lambda: Key.raw(secret, suite=suite))
+    return Shared(suite, secret, lambda: DrawingKey.raw(secret, suite=suite))
 
 
 def _passphrase(suite: Suite) -> Material:
     words, salt = secrets.token_hex(20), secrets.token_bytes(SALT)
-    secret = secret_of_passphrase(words, salt)
-    more = (("passphrase", words.encode()), ("salt of the passphrase", salt))
-    return shared(suite, secret, lambda: Key.passphrase(words, salt, suite=suite), *more)
+    return Shared(
+        suite,
+        secret_of_passphrase(words, salt),
+        lambda: DrawingKey.passphrase(words, salt, suite=suite),
+        ("passphrase", words.encode()),
+        ("salt of the passphrase", salt),
+    )
+
+
+def _custom() -> Material:
+    secret, cipher = secrets.token_bytes(SECRET), AesCcm()
+    return Shared(custom_suite(cipher), secret, lambda: DrawingKey.raw(secret, cipher=cipher), mode="ccm")
 
 
 PROVIDERS: Final = (
-    Provider("raw AES-128-GCM", lambda: _raw(AES_128_GCM)),
-    Provider("raw AES-256-GCM", lambda: _raw(AES_256_GCM)),
-    Provider("passphrase", lambda: _passphrase(AES_128_GCM)),
+    Provider("raw", "AES-128-GCM", lambda app, channel: _raw(AES_128_GCM)),
+    Provider("raw (256 bits)", "AES-256-GCM", lambda app, channel: _raw(AES_256_GCM)),
+    Provider("passphrase", "AES-128-GCM", lambda app, channel: _passphrase(AES_128_GCM)),
+    Provider("custom cipher", "AES-256-CCM", lambda app, channel: _custom()),
+    Provider(
+        "managed (X25519)", "AES-128-GCM", lambda app, channel: Managed(app, channel, AES_128_GCM, "x25519")
+    ),
+    Provider(
+        "managed (X-Wing)",
+        "AES-256-GCM",
+        lambda app, channel: Managed(app, channel, AES_256_GCM, "x-wing"),
+        _x_wing,
+    ),
 )
+"""All of them; ``offered`` says which work here."""
 
-CLEAR: Final = Provider("none", lambda: Material(lambda user: Key.none(), lambda sender, epoch, step: None))
+CLEAR: Final = Provider("none", "none", lambda app, channel: Clear())
 """The control: no encryption at all."""
+
+
+def offered() -> tuple[Provider, ...]:
+    """Return those of ``PROVIDERS`` that work with the installed libraries."""
+    return tuple(provider for provider in PROVIDERS if provider.works_here())

@@ -18,7 +18,7 @@ from rich.text import Text
 from sealcast.protocol.version import __version__
 
 from ..output import printable
-from .checks import NOTES, Check, Verdict
+from .checks import NOTES, Check, Part, Verdict
 
 __all__ = ["Shown", "print_json", "print_table", "summary"]
 
@@ -60,12 +60,13 @@ class Shown:
             self._progress.update(self._task, total=1.0, completed=done)
 
 
-def print_table(checks: list[Check], seconds: float) -> None:
-    """Print the table, what was found, the notes, and one line that says it all."""
+def print_table(checks: list[Check], parts: list[Part], seconds: float) -> None:
+    """Print who took part, the checks, what was found, the notes, and one line that says it all."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    console.print(_parts(parts))
+    table = _table()
     for name in ("check", "searched", "candidates", "hits", "control", "verdict"):
         table.add_column(name, justify="right" if name in ("candidates", "hits") else "left", overflow="fold")
     for check in checks:
@@ -87,7 +88,31 @@ def print_table(checks: list[Check], seconds: float) -> None:
     console.print(Text(f"\n{summary(checks)} ({seconds:.0f} s)", style="bold"))
 
 
-def print_json(checks: list[Check], *, seconds: float, stride: int, sabotage: bool) -> None:
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _parts(parts: list[Part]) -> Table:
+    table = _table()
+    for name in ("keys", "cipher", "epoch.step"):
+        table.add_column(name)
+    for name in ("captured frames opened", "wraps opened", "secrets searched for"):
+        table.add_column(name, justify="right")
+    for part in parts:
+        table.add_row(
+            Text(part.name),
+            Text(part.cipher),
+            " ".join(part.turns),
+            f"{part.opened:,} of {part.frames:,}",
+            f"{part.wraps_opened} of {part.wraps}" if part.wraps else "",
+            f"{part.secrets:,}",
+        )
+    return table
+
+
+def print_json(
+    checks: list[Check], parts: list[Part], *, seconds: float, stride: int, sabotage: bool
+) -> None:
     """Print the same for programs."""
     report: dict[str, Any] = {
         "holds": all(check.verdict is Verdict.HOLDS for check in checks),
@@ -98,6 +123,7 @@ def print_json(checks: list[Check], *, seconds: float, stride: int, sabotage: bo
         "seconds": round(seconds, 1),
         "stride": stride,
         "sabotage": sabotage,
+        "key_providers": [dataclasses.asdict(part) for part in parts],
         "checks": [dataclasses.asdict(check) for check in checks],
         "notes": NOTES,
     }

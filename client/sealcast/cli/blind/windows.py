@@ -1,9 +1,10 @@
-"""Every window of a memory, tried as the key of a captured frame: this finds a key that nobody looks for.
+"""Every window of a memory, tried as the key of captured frames: this finds a key that nobody looks for.
 
 A window is a run of 16 or 32 bytes with fewer than four zero bytes. Of random keys one in two million
-(16 bytes) or in a hundred thousand (32 bytes) has more. To try one, what is known to stand in the
-frame's first block is encrypted under it and compared with what was captured. A match counts once the
-whole frame, tag and all, opens under it.
+(16 bytes) or in a hundred thousand (32 bytes) has more. To try one, the first counter block of every
+frame is encrypted under it, all in one go: GCM and CCM add a frame's first block to exactly that, and
+what stands in the block is known, so what must come out is known too. A match counts once the whole
+frame, tag and all, opens under it.
 
 Pure but for the cipher. Several workers share a memory: each tries the windows whose checksum is its own.
 """
@@ -11,15 +12,18 @@ Pure but for the cipher. Several workers share a memory: each tries the windows 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 
-__all__ = ["BLOCK", "ZEROS", "Puzzle", "Share", "Tried", "opens", "try_windows", "windows"]
+__all__ = ["BLOCK", "ZEROS", "Mode", "Share", "Target", "Tried", "opens", "try_windows", "windows"]
 
+Mode: TypeAlias = Literal["gcm", "ccm"]
+"""How a frame is sealed under its AES key, with a nonce of 12 bytes and a tag of 16."""
 ZEROS: Final = 4
 """A window with so many zero bytes is taken for no key."""
 BLOCK: Final = 16
@@ -30,20 +34,31 @@ _REMEMBERED: Final = 1_000_000
 _TOLD_EVERY: Final = 20_000
 
 
-class Puzzle(NamedTuple):
+class Target(NamedTuple):
     """A captured frame without its key; ``repr`` shows sizes."""
 
-    key_size: int
-    """16 or 32."""
+    mode: Mode
     nonce: bytes
     aad: bytes
     body: bytes
     """Ciphertext and tag."""
     start: bytes
-    """What is inside, a block of it at most."""
+    """What is inside, its first block."""
 
     def __repr__(self) -> str:
-        return f"Puzzle({self.key_size}-byte key, {len(self.body)} bytes)"
+        return f"Target({self.mode}, {len(self.body)} bytes)"
+
+    @property
+    def counter(self) -> bytes:
+        """The block whose encryption is added to the first block of the frame."""
+        if self.mode == "gcm":  # NIST SP 800-38D: 1 is for the tag
+            return self.nonce + b"\0\0\0\2"
+        return b"\2" + self.nonce + b"\0\0\1"  # RFC 3610 with a length of three bytes: 0 is for the tag
+
+    @property
+    def stream(self) -> bytes:
+        """What the encryption of ``counter`` must be."""
+        return bytes(one ^ other for one, other in zip(self.body, self.start, strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +81,8 @@ class Tried:
     """Different windows that were tried."""
     complete: bool = True
     """False when it gave up before the end."""
-    found: list[tuple[int, int]] = field(default_factory=list)
-    """Windows that are the key: (which text, offset in it)."""
+    found: list[tuple[int, int, int]] = field(default_factory=list)
+    """Windows that are a key: (which text, offset in it, of which target)."""
 
 
 def windows(data: bytes, size: int, stride: int) -> Iterator[tuple[int, bytes]]:
@@ -84,26 +99,63 @@ def windows(data: bytes, size: int, stride: int) -> Iterator[tuple[int, bytes]]:
                 yield at, window
 
 
-def opens(key: bytes, puzzle: Puzzle) -> bool:
+def opens(key: bytes, target: Target) -> bool:
     """Say whether the whole frame opens under *key*."""
+    aead = AESGCM(key) if target.mode == "gcm" else AESCCM(key)
     try:
-        AESGCM(key).decrypt(puzzle.nonce, puzzle.body, puzzle.aad)
+        aead.decrypt(target.nonce, target.body, target.aad)
     except InvalidTag:
         return False
     return True
 
 
+class _Trial:
+    """All targets, made ready to be tried with one window after the other."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        if any(len(target.start) != BLOCK for target in targets):
+            raise ValueError("of every target the whole first block must be known")
+        self._targets = targets
+        self._counters = b"".join(target.counter for target in targets)
+        self._streams = [target.stream for target in targets]
+        self._first = int.from_bytes(bytes(stream[0] for stream in self._streams), "big")
+        self._ecb = modes.ECB()  # noqa: S305 - the bare block cipher is what counter modes are made of
+
+    def fitting(self, window: bytes) -> list[int]:
+        """Return the targets that open under *window*."""
+        made = Cipher(algorithms.AES(window), self._ecb).encryptor().update(self._counters)
+        # One byte of each block at a time leaves a few to be looked at, and costs next to nothing.
+        count = len(self._targets)
+        different = (int.from_bytes(made[::BLOCK], "big") ^ self._first).to_bytes(count, "big")
+        found = []
+        at = different.find(0)
+        while at >= 0:
+            block = made[at * BLOCK : (at + 1) * BLOCK]
+            if block == self._streams[at] and opens(window, self._targets[at]):
+                found.append(at)
+            at = different.find(0, at + 1)
+        return found
+
+
 def try_windows(
-    texts: Iterable[bytes], puzzle: Puzzle, share: Share, progress: Callable[[int], None]
+    texts: Iterable[bytes],
+    key_size: int,
+    targets: Sequence[Target],
+    share: Share,
+    progress: Callable[[int], None],
 ) -> Tried:
-    """Try this share of all windows; *progress* is told now and then how many bytes are done."""
-    size, nonce, start = puzzle.key_size, puzzle.nonce, puzzle.start
-    expected = puzzle.body[: len(start)]
+    """Try this share of all windows as the key of any target; *progress* is told how many bytes are done.
+
+    Raises:
+        ValueError: a target's first block is not known, or *key_size* is not that of an AES key.
+
+    """
+    trial = _Trial(targets)
     tried = Tried()
     seen: set[bytes] = set()
     done = 0
     for index, data in enumerate(texts):
-        for at, window in windows(data, size, share.stride):
+        for at, window in windows(data, key_size, share.stride):
             if zlib.crc32(window) % share.of != share.index or window in seen:
                 continue
             if tried.candidates >= share.most:
@@ -113,8 +165,7 @@ def try_windows(
                 seen.clear()
             seen.add(window)
             tried.candidates += 1
-            if AESGCM(window).encrypt(nonce, start, None).startswith(expected) and opens(window, puzzle):
-                tried.found.append((index, at))
+            tried.found += [(index, at, target) for target in trial.fitting(window)]
             if tried.candidates % _TOLD_EVERY == 0:
                 progress(done + at)
         done += len(data)

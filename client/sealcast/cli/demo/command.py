@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import sys
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Annotated, Final
 
 import typer
 
-from ..failure import Failure, Status, missing_extra
+from ..failure import Failure, Status, require_extra
 from . import wav
 
 __all__ = ["demo"]
 
 _CLIP: Final = Path(__file__).with_name("clip.wav")
 _MEMBERS_MAX: Final = 16
-_SERVER_NEEDS: Final = ("structlog", "pydantic_settings")
 
 
 def demo(
@@ -46,9 +44,7 @@ def demo(
     \b
     Example:  sealcast demo --participants 6 --audio voice.wav --out heard.wav
     """
-    for name in _SERVER_NEEDS:
-        if importlib.util.find_spec(name) is None:
-            raise missing_extra("demo", ModuleNotFoundError(name=name))
+    require_extra("demo")
     from .conductor import NAMES, Plan
     from .performance import perform
 

@@ -82,6 +82,11 @@ class ChannelCrypto(Uncopyable):
         """The epoch that frames are sealed in; None without a key."""
         return None if self._sealed is None else self._sealed.epoch
 
+    @property
+    def code(self) -> str | None:
+        """The channel code, 60 digits, of this side and all members that are accepted; None without a key."""
+        return None if self._sealed is None else self._sealed.code
+
     def sealed_size(self, kind: Kind, length: int) -> int:
         """Return how many bytes a payload of *length* becomes at most, from the descriptor on.
 

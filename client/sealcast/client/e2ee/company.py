@@ -88,6 +88,11 @@ class Company:
         self._leaves.pop(companion.name, None)
         return companion
 
+    def hellos(self) -> list[bytes]:
+        """Return the hello of every session as it was signed, this side's first."""
+        others = (self._by_member[numbers[-1]].body for numbers in self._numbers.values())
+        return [self._own[1], *others]
+
     def roster(self, epoch: int) -> bytes:
         """Return the hash of all sessions and the keys held of them, for a beacon of *epoch*."""
         sender, body = self._own

@@ -33,6 +33,7 @@ __all__ = [
     "LAYER_FLAGS",
     "SESSION",
     "BaseKey",
+    "Entropy",
     "Payload",
     "Sender",
     "Transform",
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 Payload: TypeAlias = bytes | bytearray | memoryview
+Entropy: TypeAlias = Callable[[int], bytes]
+"""``entropy(size)``: fresh random bytes, as ``secrets.token_bytes`` returns them."""
 Transform: TypeAlias = Callable[[bytes, Payload, bytes], bytes]
 """``encrypt(nonce, data, aad)`` or ``decrypt(nonce, data, aad)``, with what lies on top of it."""
 

@@ -8,7 +8,6 @@ what has to go out (``outgoing``), what may be delivered (``take_ready``) and wh
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
@@ -17,7 +16,7 @@ from sealcast.client.errors import HelloRefused, SealError
 from sealcast.protocol.names import Kind
 
 from .company import Companion, Company
-from .context import Sender
+from .context import Entropy, Sender
 from .direct import Direct
 from .hello import CHALLENGE, Hello, Role, SentHello, read_sent_hello, sign_hello
 from .lifetime import Uncopyable
@@ -26,6 +25,7 @@ from .peers import Introduction
 from .protection import Protection
 from .provider import KeyProvider
 from .receiving import NOTICES_MAX, Received, Receiving
+from .safety import channel_code
 from .sending import ControlFrame, Sending
 
 __all__ = ["Announced", "Conversation", "RefusedMember"]
@@ -57,6 +57,7 @@ class Conversation(Uncopyable):
         protection: how frames are protected.
         certificate: follows the hello.
         wall: the time in Unix seconds.
+        entropy: what the challenge is made from.
 
     """
 
@@ -80,6 +81,7 @@ class Conversation(Uncopyable):
         protection: Protection,
         certificate: bytes,
         wall: Callable[[], float],
+        entropy: Entropy,
     ) -> None:
         self.sender = sender
         self._provider = provider
@@ -97,7 +99,7 @@ class Conversation(Uncopyable):
             kem=provider.kem,
             kem_public=provider.kem_public,
             time_ms=self._wall_ms(),
-            challenge=secrets.token_bytes(CHALLENGE),
+            challenge=entropy(CHALLENGE),
         )
         self.hello = sign_hello(hello, sender.ctx, signer, certificate)
         """What introduces this context to the others; the same for its whole life."""
@@ -117,6 +119,11 @@ class Conversation(Uncopyable):
     def stirred(self) -> bool:
         """Whether there is something to take, or another time to come back at."""
         return self._stirred or self.receiving.stirred or self.sending.stirred
+
+    @property
+    def code(self) -> str:
+        """The channel code of all sessions that are accepted at present, this one included."""
+        return channel_code(self.sender.ctx, self._company.hellos())
 
     # --- who is there ---
 

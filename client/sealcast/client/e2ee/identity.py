@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable
 from typing import Final, Protocol, Self
 
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sealcast.client.errors import CertificateOfIdentity, PrivateFileRefused
 
 from .certificate import Certificate, read_certificate, role_bits, sign_certificate
-from .context import context_id
+from .context import Entropy, context_id
 from .hello import Role, public_bytes
 from .lifetime import Uncopyable
 from .private_files import create_private, read_private
@@ -66,9 +67,9 @@ class _KeyPair(Uncopyable):
         return self._public
 
     @classmethod
-    def generate(cls) -> Self:
-        """Return a new key pair."""
-        return cls(Ed25519PrivateKey.generate())
+    def generate(cls, entropy: Entropy = secrets.token_bytes) -> Self:
+        """Return a new key pair, made from what *entropy* gives."""
+        return cls.from_bytes(entropy(_SEED))
 
     @classmethod
     def from_bytes(cls, private: bytes) -> Self:

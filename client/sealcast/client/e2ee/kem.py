@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from sealcast.client.errors import HelloRefused, KemRefused, WrapUnopened
 
+from .context import Entropy
 from .hello import KEM_X25519, KEM_X_WING
 from .lifetime import Uncopyable
 from .suites import Suite
@@ -135,14 +136,14 @@ class PrivateKem(Uncopyable):
         return f"PrivateKem(0x{self.kem:04x})"
 
     @classmethod
-    def generate(cls, kem: int) -> PrivateKem:
-        """Return a new pair.
+    def generate(cls, kem: int, entropy: Entropy = secrets.token_bytes) -> PrivateKem:
+        """Return a new pair, made from what *entropy* gives.
 
         Raises:
             KemRefused: the key encapsulation is not offered here.
 
         """
-        return cls(kem, secrets.token_bytes(_SEED))
+        return cls(kem, entropy(_SEED))
 
     def open(self, suite: Suite, info: bytes, box: bytes) -> bytes:
         """Return what was sealed to this pair with the same *info*.

@@ -15,12 +15,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from sealcast.client.errors import CertificateMissing
 
 from .channel import ChannelCrypto
-from .context import SESSION, BaseKey, Sender, context_id
+from .context import SESSION, BaseKey, Entropy, Sender, context_id
 from .conversation import Conversation
 from .custom import FrameCipher
 from .hello import Role
@@ -73,9 +73,9 @@ class Key(Uncopyable):
         self,
         label: str,
         protection: Protection,
-        provider: Callable[[str, str, Sender], _Made] | None,
+        provider: Callable[[str, str, Sender, Entropy], _Made] | None,
     ) -> None:
-        """Use the class methods; *provider* makes keys for (app, channel, this side)."""
+        """Use the class methods; *provider* makes keys for (app, channel, this side) from an entropy."""
         self._label = label
         self._protection = protection
         self._provider = provider
@@ -94,7 +94,7 @@ class Key(Uncopyable):
         padding: PaddingRule = "none",
         sign_media: bool = False,
         audience: bool = False,
-    ) -> Key:
+    ) -> Self:
         """Return a key from a shared secret of 32 random bytes.
 
         All members need the same secret and epoch. ``Channel.rotate`` changes it.
@@ -120,7 +120,7 @@ class Key(Uncopyable):
         padding: PaddingRule = "none",
         sign_media: bool = False,
         audience: bool = False,
-    ) -> Key:
+    ) -> Self:
         """Return a key from a passphrase and a salt of 32 bytes, the same for all members.
 
         It takes about 0.2 s; in a coroutine: ``await asyncio.to_thread(Key.passphrase, words, salt)``.
@@ -138,10 +138,10 @@ class Key(Uncopyable):
         return cls._shared("passphrase", secret_of_passphrase(passphrase, salt), start, protection)
 
     @classmethod
-    def _shared(cls, how: str, secret: bytes, epoch: int, protection: Protection) -> Key:
+    def _shared(cls, how: str, secret: bytes, epoch: int, protection: Protection) -> Self:
         # A closure, not functools.partial: the repr of a partial shows its arguments.
-        def make(app_id: str, channel: str, sender: Sender) -> _Made:
-            return SharedSecrets(sender.ctx, sender.suite, epoch, secret), b""
+        def make(app_id: str, channel: str, sender: Sender, entropy: Entropy) -> _Made:
+            return SharedSecrets(sender.ctx, sender.suite, epoch, secret, entropy=entropy), b""
 
         return cls(f"Key.{how}(suite={protection.suite}, epoch={epoch})", protection, make)
 
@@ -161,7 +161,7 @@ class Key(Uncopyable):
         padding: PaddingRule = "none",
         sign_media: bool = False,
         audience: bool = False,
-    ) -> Key:
+    ) -> Self:
         """Return keys that the members make themselves, for members that they can verify.
 
         Who leaves reads nothing that comes later, who joins nothing that came earlier.
@@ -194,7 +194,7 @@ class Key(Uncopyable):
             identity.hold(certificate)
         role = Role.AUDIENCE if audience else Role.MEMBER
 
-        def make(app_id: str, channel: str, sender: Sender) -> _Made:
+        def make(app_id: str, channel: str, sender: Sender, entropy: Entropy) -> _Made:
             own = identity.certificate(sender.ctx, sender.user)
             if isinstance(policy, AuthorityTrust):
                 # What the others would refuse is better refused before the join.
@@ -202,17 +202,24 @@ class Key(Uncopyable):
                     raise CertificateMissing("this identity carries no certificate for this user and channel")
                 claim = Claim(app_id, channel, sender.ctx, sender.user, identity.public, role, own)
                 policy.check(claim, time.time())
-            return _SenderKeys(app_id, channel, sender, identity, policy, kem=chosen), own
+            keys = _SenderKeys(app_id, channel, sender, identity, policy, kem=chosen, entropy=entropy)
+            return keys, own
 
         return cls(f"Key.managed(suite={protection.suite}, kem={kem}, trust={trust})", protection, make)
 
     @classmethod
-    def none(cls) -> Key:
+    def none(cls) -> Self:
         """Return the absence of a key: clear text, which the relay and its operator can read."""
         return cls("Key.none()", Protection(), None)
 
     def bind(
-        self, app_id: str, channel: str, user: str, *, wall: Callable[[], float] = time.time
+        self,
+        app_id: str,
+        channel: str,
+        user: str,
+        *,
+        wall: Callable[[], float] = time.time,
+        entropy: Entropy = secrets.token_bytes,
     ) -> ChannelCrypto:
         """Return a new sending and receiving context for *user* in a channel, with a fresh session.
 
@@ -221,6 +228,7 @@ class Key(Uncopyable):
             channel: the channel's name.
             user: the user's name.
             wall: the time in Unix seconds.
+            entropy: what the session and its keys are made from: never the same bytes twice.
 
         Raises:
             InvalidName: a name is not allowed.
@@ -230,6 +238,7 @@ class Key(Uncopyable):
         ctx = context_id(app_id, channel)
         if self._provider is None:
             return ChannelCrypto(user, None)
-        sender = Sender(ctx, self._protection.suite, user, secrets.token_bytes(SESSION))
-        provider, certificate = self._provider(app_id, channel, sender)
-        return ChannelCrypto(user, Conversation(sender, provider, self._protection, certificate, wall))
+        sender = Sender(ctx, self._protection.suite, user, entropy(SESSION))
+        provider, certificate = self._provider(app_id, channel, sender, entropy)
+        conversation = Conversation(sender, provider, self._protection, certificate, wall, entropy)
+        return ChannelCrypto(user, conversation)

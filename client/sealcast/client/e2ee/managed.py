@@ -19,6 +19,7 @@ others' keys, ``wrap`` carries them.
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -26,7 +27,7 @@ from typing import Final, NamedTuple
 from sealcast.client.errors import ContextPoisoned, HelloRefused, KeyMissing, SealError, WrapRefused
 
 from . import lifetime
-from .context import BaseKey, Sender, context_id
+from .context import BaseKey, Entropy, Sender, context_id
 from .direct import Ack, Direct, encode_ack, encode_wrap, read_direct
 from .hello import KEM_X25519
 from .identity import Identity
@@ -77,6 +78,7 @@ class ManagedKeys(lifetime.Uncopyable):
         trust: TrustPolicy,
         *,
         kem: int = KEM_X25519,
+        entropy: Entropy = secrets.token_bytes,
     ) -> None:
         """Make this side's first key and the key pair that others wrap to.
 
@@ -87,6 +89,7 @@ class ManagedKeys(lifetime.Uncopyable):
             identity: this side's long-lived key.
             trust: decides which members get keys.
             kem: how keys are wrapped to this side and, since all members must agree, to the others.
+            entropy: what both are made from, and every later key.
 
         Raises:
             KemRefused: the key encapsulation is not offered here.
@@ -97,9 +100,9 @@ class ManagedKeys(lifetime.Uncopyable):
             raise ValueError("the sending context belongs to another channel")
         self._sender = sender
         self._identity = identity
-        self._kem = PrivateKem.generate(kem)
+        self._kem = PrivateKem.generate(kem, entropy)
         self._peers = Peers(app_id, channel, sender, identity.public, (kem, self._kem.public), trust)
-        self._rekeying = Rekeying(sender.suite)
+        self._rekeying = Rekeying(sender.suite, entropy=entropy)
         self._keyring = Keyring(sender.suite)
         self._outgoing: list[tuple[int | None, Direct]] = []
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)

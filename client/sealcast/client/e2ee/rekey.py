@@ -23,10 +23,10 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
-from .context import BaseKey
+from .context import BaseKey, Entropy
 from .lifetime import Uncopyable
 from .ratchet import STEP_MAX, advance
 from .suites import Suite
@@ -118,7 +118,7 @@ class Delivery(NamedTuple):
 class Rekeying(Uncopyable):
     """One sender's keys: which it seals with, who has them, which comes next. No I/O, no clock.
 
-    *entropy* makes new keys; tests may replace it.
+    *entropy* makes new keys.
     """
 
     __slots__ = (
@@ -137,7 +137,7 @@ class Rekeying(Uncopyable):
         "_used",
     )
 
-    def __init__(self, suite: Suite, *, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, suite: Suite, *, entropy: Entropy = secrets.token_bytes) -> None:
         self._suite = suite
         self._entropy = entropy
         self._stage = Stage.STEADY

@@ -7,13 +7,14 @@ helps; a member is removed by giving the others a new secret.
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
 from sealcast.client.errors import EpochRefused, WrapRefused
 
-from .context import EPOCH_BITS, EPOCH_MAX, BaseKey, Sender, base_key, epoch_key
+from .context import EPOCH_BITS, EPOCH_MAX, BaseKey, Entropy, Sender, base_key, epoch_key
 from .direct import Direct
 from .hello import KEM_NONE
 from .identity import Identity
@@ -61,11 +62,13 @@ class SharedSecrets(Uncopyable):
     Keeps at most sixteen epochs, one for each value of the low four bits, and of each not the secret
     but what HKDF extracts from it for this channel. Of each sender, epochs older than one that was seen
     in use open for ``RETIRE`` more seconds: then who holds an old secret only can make nothing that opens.
+    *entropy* makes the session's identity.
     """
 
     __slots__ = (
         "_ctx",
         "_current",
+        "_entropy",
         "_epochs",
         "_floors",
         "_identity",
@@ -75,10 +78,19 @@ class SharedSecrets(Uncopyable):
         "_suite",
     )
 
-    def __init__(self, ctx: bytes, suite: Suite, epoch: int, secret: bytes) -> None:
+    def __init__(
+        self,
+        ctx: bytes,
+        suite: Suite,
+        epoch: int,
+        secret: bytes,
+        *,
+        entropy: Entropy = secrets.token_bytes,
+    ) -> None:
         self._ctx = ctx
         self._suite = suite
         self._current = epoch
+        self._entropy = entropy
         self._epochs = {epoch & EPOCH_BITS: (epoch, epoch_key(suite, ctx, secret))}
         self._identity: Identity | None = None
         self._seen: OrderedDict[Name, int] = OrderedDict()
@@ -107,7 +119,7 @@ class SharedSecrets(Uncopyable):
     def identity(self) -> Identity:
         """Return a key pair that lives for one session: a shared secret names nobody."""
         if self._identity is None:
-            self._identity = Identity.generate()
+            self._identity = Identity.generate(self._entropy)
         return self._identity
 
     def sending(self, sender: Sender) -> BaseKey:
