@@ -17,6 +17,7 @@ from sealcast.server.config import DeliveryPolicy
 from sealcast.server.interfaces import NOTICE, ChannelKey, Entry, Position, Sink
 from sealcast.server.metrics import Metrics
 from sealcast.server.shedding import Waiting
+from sealcast.server.turns import Turns
 
 NOW = 1000.0
 ALL = Rights(NOW + 100, dict.fromkeys(Privilege, NOW + 100))
@@ -53,6 +54,7 @@ class FakeOutlet:
         self.writes: list[bytes] = []
         self.queued: list[Waiting] = []
         self.told: list[tuple[Control, int]] = []
+        self.held = 0
         self.on_write: Callable[[], None] = lambda: None
 
     def write(self, data: bytes) -> None:
@@ -67,6 +69,12 @@ class FakeOutlet:
 
     def leave(self, channel: int, code: Code) -> None:
         raise AssertionError
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def release(self) -> None:
+        self.held -= 1
 
     def messages(self) -> list[bytes]:
         """Return the WebSocket messages in what was written, in order."""
@@ -87,21 +95,25 @@ def unframe(data: bytes) -> list[bytes]:
 
 
 class House:
-    """A channel with fakes around it."""
+    """A channel with fakes around it.
 
-    def __init__(self) -> None:
+    *beside* is another one in the same process: both are served in turn.
+    """
+
+    def __init__(self, beside: House | None = None, number: int = 7) -> None:
         self.broker = FakeBroker()
-        self.soon: list[Callable[[], None]] = []
-        self.metrics = Metrics()
+        self.soon: list[Callable[[], None]] = beside.soon if beside else []
+        self.metrics = beside.metrics if beside else Metrics()
+        self.turns = beside.turns if beside else Turns(self.soon.append, lambda: NOW, self.metrics)
         self.channel = Channel(
-            ChannelKey("0" * 32, "room"),
-            7,
+            ChannelKey("0" * 32, f"room {number}"),
+            number,
             encryption_required=True,
             delivery="realtime",
             broker=self.broker,
             metrics=self.metrics,
             now=lambda: NOW,
-            call_soon=self.soon.append,
+            turns=self.turns,
         )
 
     def add(self, user: str) -> tuple[Member, FakeOutlet]:
@@ -113,6 +125,14 @@ class House:
         soon, self.soon[:] = list(self.soon), []
         for call in soon:
             call()
+
+    def settle(self) -> int:
+        """Let the loop come round until nothing is left to do; return how often it did."""
+        turns = 0
+        while self.soon:
+            self.turn()
+            turns += 1
+        return turns
 
 
 def frame(member: Member, number: int, size: int = 20, kind: Kind = Kind.AUDIO) -> bytes:

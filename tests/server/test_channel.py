@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sealcast.protocol import controls, envelope
 from sealcast.protocol.controls import Ack, MemberJoined, MemberLeft, Side
 from sealcast.protocol.names import Kind
-from sealcast.server.channel import frame_header
+from sealcast.server.fanout import frame_header
 from sealcast.server.interfaces import NOTICE, Position
 
 from .fakes import ALL, NOW, FakeOutlet, House, frame, message, quiet, unframe
@@ -242,7 +242,7 @@ def test_very_many_notices_go_out_in_portions(house: House) -> None:
     ((_, to_ann),) = quiet(house, "ann")
     for number in range(300):
         house.channel.add(f"user{number}", bytes(2048), ALL, FakeOutlet(), NOW)
-    house.turn()
+    house.settle()
     assert len(to_ann.messages()) == 300
     assert 2 <= len(to_ann.writes) <= 5
     assert max(map(len, to_ann.writes)) <= 300 * 1024

@@ -31,6 +31,12 @@ class FakeTransport:
         self.room -= len(data)
         self.backed_up = self.room <= 0
 
+    def hold(self) -> None:
+        raise AssertionError
+
+    def release(self) -> None:
+        raise AssertionError
+
     def ping(self) -> None:
         raise AssertionError
 

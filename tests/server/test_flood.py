@@ -10,7 +10,9 @@ import pytest
 from sealcast.protocol import controls
 from sealcast.protocol.controls import Error, Join, Joined
 from sealcast.protocol.names import Kind
+from sealcast.server import turns
 from sealcast.server.config import AppRates
+from sealcast.server.transport.websocket import Connection
 
 from .stuck import drops_in, everything, frames_of, kinds_of
 
@@ -207,3 +209,36 @@ async def test_what_a_flood_leaves_behind_is_bounded(
     dropped, _ = drops_in([*received, (await stuck.received())[1]])
     assert dropped == relay.metrics.dropped
     assert kinds_of(frames_of(received)) + dropped == {kind.name.lower(): sent}, "sent or counted"
+
+
+async def test_what_comes_faster_than_it_goes_out_waits_at_its_senders_and_arrives_whole(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turns of the loop are made so small that a few members are a large channel."""
+    monkeypatch.setattr(turns, "SLICE", 64 * 1024)
+    monkeypatch.setattr(turns, "TURN_MOST", 256 * 1024)
+    held: list[Connection] = []
+    original = Connection.hold
+    monkeypatch.setattr(Connection, "hold", lambda self: held.append(self) or original(self))
+    app = lab.app(policy={"delivery": "reliable"}, limits={"outbox": 32 * 2**20}, rates=AppRates.unlimited())
+    relay = await lab.serve(app)
+    readers = [await lab.connect(relay) for _ in range(4)]
+    for number, reader in enumerate(readers):
+        await reader.join("standup", f"reader {number}")
+    wires = [await lab.wire(relay) for _ in range(3)]
+    rooms = [await wire.join("standup", f"sender {number}") for number, wire in enumerate(wires)]
+    bursts = [[room.frame(Kind.VIDEO, payload=bytes(30_000)) for _ in range(60)] for room in rooms]
+    sending = [
+        asyncio.ensure_future(wire.send(b"".join(lab.ws_frame(2, data) for data in burst)))
+        for wire, burst in zip(wires, bursts, strict=True)
+    ]
+    for reader in readers:
+        got: dict[int, list[bytes]] = {room.member: [] for room in rooms}
+        while sum(map(len, got.values())) < 180:
+            frame = await reader.until(lambda item: isinstance(item, lab.Frame))
+            got[frame.member].append(frame.sealed)
+        assert [got[room.member] for room in rooms] == [[data[12:] for data in burst] for burst in bursts]
+    await asyncio.gather(*sending)
+    assert held, "they were not read from for a while"
+    assert relay.metrics.limited == relay.metrics.dropped == {}
+    assert relay.metrics.turn_work.snapshot()

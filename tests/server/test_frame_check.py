@@ -18,6 +18,7 @@ from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.interfaces import ChannelKey
 from sealcast.server.metrics import Metrics
 from sealcast.server.shedding import Waiting
+from sealcast.server.turns import Turns
 
 NOW = 1000.0
 ALL = Rights(NOW + 100, dict.fromkeys(Privilege, NOW + 100))
@@ -38,6 +39,12 @@ class Nowhere:
     def leave(self, channel: int, code: Code) -> None:
         raise AssertionError
 
+    def hold(self) -> None:
+        raise AssertionError
+
+    def release(self) -> None:
+        raise AssertionError
+
 
 class House:
     """A channel in which nothing is sent."""
@@ -52,7 +59,7 @@ class House:
             broker=MemoryBroker(),
             metrics=self.metrics,
             now=lambda: NOW,
-            call_soon=lambda call: None,
+            turns=Turns(lambda call: None, lambda: NOW, self.metrics),
         )
 
     def add(self, user: str, rights: Rights = ALL) -> Member:

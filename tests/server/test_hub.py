@@ -40,6 +40,12 @@ class Sink:
     def leave(self, channel: int, code: Code) -> None:
         raise AssertionError
 
+    def hold(self) -> None:
+        raise AssertionError
+
+    def release(self) -> None:
+        raise AssertionError
+
 
 def make(**limits: int) -> Hub:
     apps = [

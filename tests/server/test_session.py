@@ -47,13 +47,22 @@ class FakeTransport:
     def __init__(self) -> None:
         self.backed_up = False
         self.written = b""
+        self.writes = 0
         self.pings = 0
         self.admissions = 0
+        self.held = False
         self.closed: list[tuple[int, str]] = []
 
     def write(self, data: bytes) -> None:
         if not self.closed:
             self.written += data
+            self.writes += 1
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
 
     def ping(self) -> None:
         self.pings += 1
@@ -66,7 +75,7 @@ class FakeTransport:
 
     def told(self) -> list[Control]:
         """Return the controls in what was written, and forget it."""
-        data, self.written = self.written, b""
+        data, self.written, self.writes = self.written, b"", 0
         found = []
         while data:
             start, length = 2, data[1]
@@ -91,7 +100,18 @@ class Rig:
             limits=AppLimits(**limits),  # type: ignore[arg-type]
         )
         config = Config(server=ServerConfig(heartbeat=20, unauthenticated=10), apps=(app,))
-        self.hub = Hub(config, MemoryBroker(), self.clock, self.soon.append)
+        self.ticks: list[tuple[float, Callable[[], None]]] = []
+        self.hub = Hub(config, MemoryBroker(), self.clock, self.soon.append, self.call_later)
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> None:
+        self.ticks.append((delay, call))
+
+    def tick(self) -> None:
+        """Let the timers end, and the loop come round."""
+        ticks, self.ticks[:] = list(self.ticks), []
+        for _, call in ticks:
+            call()
+        self.turn()
 
     def connect(self) -> tuple[Session, FakeTransport]:
         app = self.hub.app(APP)
@@ -114,6 +134,11 @@ class Rig:
     def later(self, seconds: float) -> None:
         self.clock.now += seconds + 0.05
         self.hub.wheel.advance(self.clock.now)
+
+
+def frame(joined: Joined, counter: int, size: int) -> bytes:
+    body = bytes((0x10 | Kind.VIDEO, 0, 0, 2)) + encode_header(1, counter) + bytes(size)
+    return envelope.frame(joined.channel, joined.member, body)
 
 
 def message(joined: Joined, counter: int, size: int = 20) -> bytes:
@@ -206,6 +231,7 @@ def test_what_was_sent_in_the_turn_in_which_its_sender_is_lost_still_counts(rig:
     to_bob.told()
     ann.receive(message(joined, 0))
     ann.lost(None)
+    rig.turn()
     assert to_bob.written[2] == envelope.DELIVERED
     rig.turn()
     assert [type(control) for control in to_bob.told()] == [MemberLeft]
@@ -264,3 +290,51 @@ def test_frames_refused_after_the_last_report_are_reported_a_second_later(rig: R
     rig.later(1.0)
     counts = [control.count for control in transport.told() if isinstance(control, Error)]
     assert counts == [1, 4]
+
+
+def test_what_nobody_could_send_on_in_time_is_refused_and_taken_again_later(rig: Rig) -> None:
+    ann, to_ann, joined = rig.member("ann")
+    _, to_bob, _ = rig.member("bob")
+    rig.turn()
+    to_bob.told()
+    for counter in range(60):
+        ann.receive(message(joined, counter, 60_000))
+        ann.receive(frame(joined, 1000 + counter, 200_000))
+    assert to_ann.held, "nothing more is read"
+    accepted, refused = rig.hub.metrics.bytes_in, rig.hub.metrics.limited["channel_backlog"]
+    assert 8 * 2**20 < accepted < 9 * 2**20
+    assert refused == 120 - rig.hub.metrics.frames_in - rig.hub.metrics.messages_in
+    errors = [control for control in to_ann.told() if isinstance(control, Error)]
+    assert {(error.name, error.retry_after) for error in errors} == {("rate_limited", 0.1)}
+    while rig.soon:
+        rig.turn()
+    assert not to_ann.held
+    assert len(to_bob.written) >= accepted, "what was taken is delivered"
+    ann.receive(frame(joined, 5000, 100))
+    assert rig.hub.metrics.limited["channel_backlog"] == refused
+
+
+def test_a_connection_held_by_two_channels_is_read_from_when_both_let_it_go(rig: Rig) -> None:
+    ann, to_ann, _ = rig.member("ann")
+    ann.hold()
+    ann.hold()
+    ann.release()
+    assert to_ann.held
+    ann.release()
+    assert not to_ann.held
+
+
+def test_an_app_with_a_tick_collects_for_that_long() -> None:
+    rig = Rig(flush_tick=0.005)
+    ann, _, joined = rig.member("ann")
+    _, to_bob, _ = rig.member("bob")
+    rig.tick()
+    to_bob.told()
+    for counter in range(3):
+        ann.receive(frame(joined, counter, 100))
+        rig.turn()
+    assert to_bob.written == b""
+    assert [delay for delay, _ in rig.ticks] == [0.005]
+    rig.tick()
+    assert to_bob.writes == 1
+    assert len(to_bob.written) > 300

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from typing import NamedTuple
+from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -31,11 +32,13 @@ from sealcast.protocol.controls import (
     Side,
 )
 from sealcast.protocol.sframe import encode_header
+from sealcast.server import turns
 from sealcast.server.config import AppConfig, AppPolicy, Config
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.hub import Hub
 from sealcast.server.logs import SessionLog
 from sealcast.server.session import Session
+from sealcast.server.turns import WRITE_COST
 
 APP = "0123456789abcdef0123456789abcdef"
 CHANNELS = ("one", "two")
@@ -75,6 +78,12 @@ class Link:
     def write(self, data: bytes) -> None:
         if not self.closed:
             self.written += data
+
+    def hold(self) -> None:
+        raise AssertionError
+
+    def release(self) -> None:
+        raise AssertionError
 
     def ping(self) -> None:
         raise AssertionError
@@ -251,7 +260,8 @@ class Sessions(RuleBasedStateMachine):
     def teardown(self) -> None:
         for link in self.all_links:
             self.catch_up(link)
-        self.turn()
+        while self.soon:
+            self.turn()
         self.everybody_saw_a_beginning_of_what_is_theirs()
         for seat in self.seats:
             expected = self._view(seat)
@@ -300,5 +310,25 @@ class Sessions(RuleBasedStateMachine):
         link.reading[channel].seen.append(event)
 
 
+class SlicedSessions(Sessions):
+    """The same while every turn goes out to one member at a time, and two in a turn of the loop."""
+
+    @initialize()
+    def start(self) -> None:
+        self.patches = [patch.object(turns, "SLICE", 1), patch.object(turns, "TURN_MOST", 2 * WRITE_COST)]
+        for each in self.patches:
+            each.start()
+        super().start()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            for each in self.patches:
+                each.stop()
+
+
 TestSessions = Sessions.TestCase
 TestSessions.settings = settings(max_examples=100, stateful_step_count=40)
+TestSlicedSessions = SlicedSessions.TestCase
+TestSlicedSessions.settings = settings(max_examples=100, stateful_step_count=40)

@@ -1,17 +1,15 @@
-"""One channel on this node: its members, the turn that is being collected, and the fan-out.
+"""One channel on this node: its members, and the turn that is being collected.
 
-The hot path of the relay is here. What members send in one turn of the event loop is collected and
-flushed once: joined once, and the *same bytes object* written to every member that sent nothing in the
-turn; a sender gets the same bytes with its own cut out. Nothing is awaited, parsed or copied per receiver.
+What members send in one turn of the event loop is collected and flushed once, to the broker, which gives it
+back; ``fanout`` brings it to the members. Nothing is awaited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from sealcast.protocol import envelope
-from sealcast.protocol.codes import Code
 from sealcast.protocol.controls import (
     SERVER_CONTROL_MAX,
     Ack,
@@ -29,14 +27,14 @@ from sealcast.protocol.sframe import LEAST, HeaderError, read_header
 
 from .auth import Rights, kinds_until
 from .config import DeliveryPolicy
+from .fanout import FanOut, Outlet
 from .interfaces import JOINING, NOTICE, Broker, ChannelKey, Entry
 from .limits import Meter
 from .metrics import Metrics
-from .shedding import Waiting
+from .turns import Busy, Turns
 
-__all__ = ["Channel", "Member", "Outlet", "frame_header"]
+__all__ = ["Channel", "Member"]
 
-_MESSAGE: Final = int(Kind.MESSAGE)
 _KINDS: Final = frozenset(map(int, Kind))
 
 _COUNTERS_MAX: Final = 256
@@ -54,48 +52,14 @@ _MEMBER_COST: Final = 32
 """Bytes of a member in ``joined``, beside its name and hello; and of the rest of ``joined``, _JOINED_COST."""
 _JOINED_COST: Final = 1024
 
-_Cuts: TypeAlias = dict[object, list[tuple[int, int]]]
-"""Who sent what of a joined turn: ascending ranges of bytes that are not for that member."""
-
 _TURN_MAX: Final = 256 * 1024
 """Bytes at which a turn is flushed before it is over: one write adds so much to a transport that may be
 backed up already, and not more than that is beyond its outbox's bound."""
 
-
-def _header(length: int) -> bytes:
-    if length < 126:
-        return bytes((0x82, length))
-    if length < 65536:
-        return b"\x82\x7e" + length.to_bytes(2, "big")
-    return b"\x82\x7f" + length.to_bytes(8, "big")
-
-
-_HEADERS: Final = tuple(_header(length) for length in range(4096))
-
-
-def frame_header(length: int) -> bytes:
-    """Return the header of an unmasked binary WebSocket frame (RFC 6455 §5.2), FIN set."""
-    return _HEADERS[length] if length < 4096 else _header(length)
-
-
-class Outlet(Protocol):
-    """The way out to one connection."""
-
-    def write(self, data: bytes) -> None:
-        """Send ready-made WebSocket frames now."""
-        ...
-
-    def queue(self, items: Sequence[Waiting]) -> None:
-        """Take what is for a connection that is slow; it is dropped or sent as the policies say."""
-        ...
-
-    def tell(self, control: Control, ref: int = 0) -> None:
-        """Send a control."""
-        ...
-
-    def leave(self, channel: int, code: Code) -> None:
-        """End the membership in the channel of this number."""
-        ...
+_BACKLOG: Final = 1024 * 1024
+"""Bytes on their way to members at which whoever sends more is not read from for a while."""
+_CROWDED: Final = 8 * 1024 * 1024
+"""Bytes at which what has been read already is refused."""
 
 
 class Member:
@@ -243,7 +207,8 @@ class Channel:
         broker: places messages and carries turns.
         metrics: where to count.
         now: the present, in monotonic seconds.
-        call_soon: runs a callable once, later in this turn of the event loop.
+        turns: serves it in turn.
+        collecting: called when it begins to collect a turn; ``turns.add`` or what delays that.
 
     """
 
@@ -257,7 +222,8 @@ class Channel:
         broker: Broker,
         metrics: Metrics,
         now: Callable[[], float],
-        call_soon: Callable[[Callable[[], None]], object],
+        turns: Turns,
+        collecting: Callable[[Busy], None] | None = None,
     ) -> None:
         self.key = key
         self.number = number
@@ -266,18 +232,18 @@ class Channel:
         self.metrics = metrics
         self.members: dict[int, Member] = {}
         self.by_user: dict[str, Member] = {}
+        self.queued = False
         self._broker = broker
-        self._now = now
-        self._call_soon = call_soon
+        self._turns = turns
+        self._collecting = collecting or turns.add
+        self._out = FanOut(number, delivery, now)
+        self._held: set[Member] = set()
+        """Members that nothing is read from until the backlog is less."""
         self._turn: list[Entry] = []
         self._size = 0
         """Bytes of frames and messages in this turn."""
         self._notices = 0
         """Bytes of notices in it."""
-        self._fast: dict[object, Callable[[bytes], None]] = {}
-        self._writes: tuple[tuple[object, Callable[[bytes], None]], ...] | None = None
-        """What stands in ``_fast``, for a loop during which that may change; None when it has changed."""
-        self._slow: dict[Member, Outlet] = {}
         self._next_member = 0
         self._roster = _JOINED_COST
         """Bytes of a ``joined`` that lists all members."""
@@ -302,46 +268,45 @@ class Channel:
         self.members[member.number] = member
         self.by_user[user] = member
         self._roster += _cost(user, hello)
-        self._fast[member] = outlet.write
-        self._writes = None
+        self._out.add(member, outlet)
         return member
 
     def remove(self, member: Member, reason: str) -> None:
         """Forget a member and tell the others why; what was sent while it was there still reaches it."""
         if self._size:
             self.flush()
+        self._out.remove(member)
+        for turn in self._out.on_their_way():
+            self._acknowledge(turn, member)
+        if member in self._held:
+            self._held.remove(member)
+            member.outlet.release()
         del self.members[member.number]
         if self.by_user.get(member.user) is member:
             del self.by_user[member.user]
         self._roster -= _cost(member.user, member.hello)
-        self._fast.pop(member, None)
-        self._slow.pop(member, None)
-        self._writes = None
         self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), member)
 
     def close(self) -> None:
         """Let the broker go; the channel has no members any more."""
         self._turn.clear()
+        self._out.close()
         self._broker.unsubscribe(self.key)
 
     def slow(self, member: Member) -> None:
         """Take a member off the shared path: its connection is backed up."""
-        if self._fast.pop(member, None) is not None:
-            self._slow[member] = member.outlet
-            self._writes = None
+        self._out.slow(member, member.outlet)
 
     def fast(self, member: Member) -> None:
         """Put a member back on the shared path: its backlog has gone out."""
-        if self._slow.pop(member, None) is not None:
-            self._fast[member] = member.outlet.write
-            self._writes = None
+        self._out.fast(member, member.outlet)
 
     # --- a turn ---
 
     def collect(self, member: Member, kind: int, data: bytes, ref: int = 0) -> None:
         """Take one checked frame or message into this turn."""
         if not self._turn:
-            self._call_soon(self.flush)
+            self._collecting(self)
         self._turn.append(Entry(member, kind, data, ref))
         size = len(data)
         member.frames_in += 1
@@ -349,11 +314,18 @@ class Channel:
         self._size += size
         if self._size > _TURN_MAX:
             self.flush()
+            if self._out.backlog > _BACKLOG:
+                self._hold(member)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is on its way that nothing more is to be taken from anybody."""
+        return self._out.backlog > _CROWDED
 
     def notify(self, control: Control, about: Member, kind: int = NOTICE) -> None:
         """Tell every member but *about*, in order with what is sent."""
         if not self._turn:
-            self._call_soon(self.flush)
+            self._collecting(self)
         data = encode(control)
         self._turn.append(Entry(about, kind, data))
         self._notices += len(data)
@@ -367,88 +339,36 @@ class Channel:
             self._size = self._notices = 0
             self._broker.publish(self.key, turn)
 
+    def flush_to(self, member: Member) -> None:
+        """Send a member now what was collected for it, before something that is for it alone."""
+        self.flush()
+        self._out.catch_up(member)
+
     def deliver(self, turn: Sequence[Entry]) -> None:
-        """Write a turn to all members, and acknowledge the messages in it."""
-        metrics = self.metrics
-        metrics.turns += 1
-        # A write may find its connection backed up and move the member to the slow path: not for this turn.
-        slow = list(self._slow.items()) if self._slow else None
-        joined, cuts, frames, messages = self._joined(turn)
-        self._write(joined, cuts)
-        if slow:
-            self._queue(turn, slow)
-        metrics.deliveries += frames * (len(self.members) - 1)
-        if messages:
-            self._acknowledge(turn)
+        """Take a turn from the broker; it goes out when it is the channel's time."""
+        frames = self._out.put(turn, self._delivered)
+        self.metrics.turns += 1
+        self.metrics.deliveries += frames * (len(self.members) - 1)
+        self._turns.add(self)
 
-    def _joined(self, turn: Sequence[Entry]) -> tuple[bytes, _Cuts, int, bool]:
-        """Join a turn's bytes; return them, what to cut out for whom, how many frames, and if messages."""
-        parts: list[bytes] = []
-        cuts: _Cuts = {}
-        messages = False
-        size = frames = 0
-        for entry in turn:
-            data = entry.data
-            kind = entry.kind
-            if kind == _MESSAGE:
-                data = entry.data = self._delivered(entry)
-                messages = True
-            if kind >= 0:
-                frames += 1
-            length = len(data)
-            header = _HEADERS[length] if length < 4096 else _header(length)
-            parts.append(header)
-            parts.append(data)
-            end = size + len(header) + length
-            own = cuts.get(entry.sender)
-            if own is None:
-                cuts[entry.sender] = [(0 if kind == JOINING else size, end)]
-            else:
-                own.append((size, end))
-            size = end
-        return b"".join(parts), cuts, frames, messages
+    @property
+    def busy(self) -> bool:
+        """Whether something was collected, or is on its way to members."""
+        return bool(self._turn or self._out.pending)
 
-    def _write(self, joined: bytes, cuts: _Cuts) -> None:
-        writes = self._writes
-        if writes is None:
-            writes = self._writes = tuple(self._fast.items())
-        for member, write in writes:
-            if member not in cuts:
-                write(joined)
-        for sender, own in cuts.items():
-            # Most turns have one sender, and nothing in them but its own.
-            rest = _without(joined, own)
-            if rest:
-                own_write = self._fast.get(sender)
-                if own_write is not None:
-                    own_write(rest)
-
-    def _queue(self, turn: Sequence[Entry], slow: list[tuple[Member, Outlet]]) -> None:
-        now = self._now()
-        items = [self._waiting(entry, now) for entry in turn]
-        starts = {entry.sender: index for index, entry in enumerate(turn) if entry.kind == JOINING}
-        senders = {entry.sender for entry in turn}
-        for member, outlet in slow:
-            if member not in senders:
-                outlet.queue(items)
-                continue
-            start = starts.get(member, 0)
-            others = [
-                item
-                for entry, item in zip(turn[start:], items[start:], strict=True)
-                if entry.sender is not member
-            ]
-            if others:
-                outlet.queue(others)
-
-    def _waiting(self, entry: Entry, now: float) -> Waiting:
-        data, sender = entry.data, entry.sender
-        wire = frame_header(len(data)) + data
-        if entry.kind == _MESSAGE or entry.kind < 0:
-            return Waiting(max(entry.kind, NOTICE), wire, self.number, now)
-        # Whether a remote member marks its keyframes is not known here: most do.
-        keyed = not isinstance(sender, Member) or bool(sender.keyed >> data[envelope.FRAME_START + 3] & 1)
-        return Waiting.frame(data, wire, self.number, now, self.delivery, keyed=keyed)
+    def work(self, most: int) -> int:
+        """Send what was collected, or about *most* of it; return how much work that was."""
+        if not self._out.pending:
+            self.flush()  # while something is on its way more can be collected, and goes out in one turn
+        done = self._out.work(most)
+        if self._out.sent:
+            for turn in self._out.take_sent():
+                self._acknowledge(turn)
+        if self._held and self._out.backlog <= _BACKLOG // 2:
+            held, self._held = self._held, set()
+            for member in held:
+                member.outlet.release()
+        return done
 
     def _delivered(self, entry: Entry) -> bytes:
         assert isinstance(entry.sender, Member)
@@ -457,25 +377,22 @@ class Channel:
             self.number, entry.sender.number, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
         )
 
-    def _acknowledge(self, turn: Sequence[Entry]) -> None:
+    def _acknowledge(self, turn: Sequence[Entry], only: Member | None = None) -> None:
         for entry in turn:
-            if entry.kind == _MESSAGE and isinstance(entry.sender, Member) and entry.ref:
-                entry.sender.outlet.tell(Ack(channel=self.number, offset=entry.offset), entry.ref)
+            sender = entry.sender
+            if entry.ref and isinstance(sender, Member) and only in (None, sender):
+                ref, entry.ref = entry.ref, 0
+                sender.outlet.tell(Ack(channel=self.number, offset=entry.offset), ref)
+
+    def _hold(self, member: Member) -> None:
+        """Let a member that sends faster than it goes out wait, and when that does not help, everybody."""
+        if member not in self._held:
+            self._held.add(member)
+            member.outlet.hold()
+        if self.crowded:
+            for other in self.members.values():
+                other.allowance = -1  # ask before the next frame
 
 
 def _cost(user: str, hello: bytes | None) -> int:
     return _MEMBER_COST + len(user) + len(hello or b"")
-
-
-def _without(joined: bytes, cuts: list[tuple[int, int]]) -> bytes:
-    """Return *joined* without these ascending, disjoint ranges."""
-    if cuts == [(0, len(joined))]:
-        return b""
-    rest = []
-    start = 0
-    for cut, end in cuts:
-        if cut > start:
-            rest.append(joined[start:cut])
-        start = end
-    rest.append(joined[start:])
-    return b"".join(rest)

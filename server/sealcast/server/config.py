@@ -118,6 +118,13 @@ class AppLimits(_Section):
     errors_per_minute: int = _option(
         600, "refused requests and frames of one connection before it is closed", unit="/min", ge=1
     )
+    flush_tick: float = _option(
+        0.0,
+        "how long frames are collected before they go out: CPU saved in large channels for a delay",
+        unit="s",
+        ge=0,
+        le=0.005,
+    )
     outbox: int = _option(1024 * 1024, "bytes queued for a member that does not keep up", unit="B", ge=1024)
     outbox_age: float = _option(0.5, "age at which a queued frame is dropped", unit="s", gt=0, le=60)
 

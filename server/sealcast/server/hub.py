@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .auth import Rights
-from .channel import Channel, Member, Outlet
+from .channel import Channel, Member
 from .clock import Clock, TimingWheel
 from .config import AppConfig, Config
+from .fanout import Outlet
 from .interfaces import Broker, ChannelKey
 from .limits import Quotas
 from .metrics import Metrics
+from .turns import Tick, Turns
 
 __all__ = ["App", "Full", "Hub"]
 
@@ -24,13 +26,21 @@ class Full(Exception):
 
 
 class App:
-    """One tenant: its configuration, its channels on this node, and what its connections share."""
+    """One tenant: its configuration, its channels on this node, and what its connections share.
 
-    __slots__ = ("channels", "config", "connections", "quotas")
+    Args:
+        config: what the operator says of it.
+        now: the present, in monotonic seconds.
+        tick: what delays its turns, if anything does.
 
-    def __init__(self, config: AppConfig, now: float) -> None:
+    """
+
+    __slots__ = ("channels", "config", "connections", "quotas", "tick")
+
+    def __init__(self, config: AppConfig, now: float, tick: Tick | None) -> None:
         self.config = config
         self.quotas = Quotas(config.rates, now)
+        self.tick = tick
         self.channels: dict[str, Channel] = {}
         self.connections = 0
 
@@ -42,7 +52,8 @@ class Hub:
         config: the apps, and the server's options.
         broker: places messages and carries turns.
         clock: the present.
-        call_soon: runs a callable once, later in this turn of the event loop.
+        call_soon: runs a callable once, in the next turn of the event loop.
+        call_later: runs a callable once, after so many seconds. By default apps have no flush tick.
 
     """
 
@@ -52,13 +63,19 @@ class Hub:
         broker: Broker,
         clock: Clock,
         call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
         self.metrics = Metrics()
         self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
         self.draining = False
-        self._apps = {app.app_id: App(app, clock.monotonic()) for app in config.apps}
+        self._turns = Turns(call_soon, clock.monotonic, self.metrics)
+        self._apps: dict[str, App] = {}
+        for app in config.apps:
+            delay = app.limits.flush_tick
+            tick = Tick(self._turns, delay, call_later) if delay and call_later else None
+            self._apps[app.app_id] = App(app, clock.monotonic(), tick)
         self._broker = broker
         self.call_soon = call_soon
         self._next_channel = 0
@@ -112,7 +129,8 @@ class Hub:
             broker=self._broker,
             metrics=self.metrics,
             now=self.clock.monotonic,
-            call_soon=self.call_soon,
+            turns=self._turns,
+            collecting=app.tick.add if app.tick is not None else None,
         )
         app.channels[name] = channel
         return channel

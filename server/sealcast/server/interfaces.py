@@ -85,6 +85,14 @@ class Transport(Protocol):
         """Send ready-made WebSocket frames. Never blocks; bytes after a close are dropped."""
         ...
 
+    def hold(self) -> None:
+        """Read nothing from the peer; what has been read is still passed on."""
+        ...
+
+    def release(self) -> None:
+        """Read from the peer again."""
+        ...
+
     def ping(self) -> None:
         """Send a WebSocket ping."""
         ...

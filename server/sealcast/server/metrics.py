@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any, Final
 
-__all__ = ["Metrics"]
+__all__ = ["Lengths", "Metrics"]
+
+_BOUNDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds: the upper bounds of the buckets; one more has no bound."""
+
+
+class Lengths:
+    """How long something took, each time: a histogram, the sum and the longest, in seconds."""
+
+    __slots__ = ("_counts", "longest", "total")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS) + 1)
+        self.longest = 0.0
+        self.total = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.total += seconds
+        if seconds > self.longest:
+            self.longest = seconds
+
+    def snapshot(self) -> dict[str, int | float]:
+        """Return the buckets that are not empty, by upper bound (or ``inf``), the total and the longest."""
+        bounds = [*map(str, _BOUNDS), "inf"]
+        counts = {bound: count for bound, count in zip(bounds, self._counts, strict=True) if count}
+        return {**counts, "total": round(self.total, 6), "longest": round(self.longest, 6)}
 
 
 @dataclass(slots=True)
@@ -29,6 +58,10 @@ class Metrics:
     gc_seconds: float = 0.0
     gc_longest: float = 0.0
     """Seconds, all pauses together and the longest one."""
+    turn_waits: Lengths = field(default_factory=Lengths)
+    """How long what was collected first in a turn of the event loop waited: the load of the process."""
+    turn_work: Lengths = field(default_factory=Lengths)
+    """How long a turn of the event loop spent on sending to members; it is bounded in bytes and writes."""
     clear_frames: int = 0
     """Frames relayed in clear, where an app's policy allows it."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -44,7 +77,13 @@ class Metrics:
     handshakes_refused: Counter[str] = field(default_factory=Counter)
     """Connections that did not get past the HTTP handshake, by reason."""
 
-    def snapshot(self) -> dict[str, int | float | dict[str, int]]:
+    def snapshot(self) -> dict[str, int | float | dict[str, int | float]]:
         """Return all counters as plain values."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: dict(v) if isinstance(v, Counter) else v for name, v in values.items()}
+        return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Lengths):
+        return value.snapshot()
+    return dict(value) if isinstance(value, Counter) else value

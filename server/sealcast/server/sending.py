@@ -8,9 +8,10 @@ from sealcast.protocol.codes import Code
 from sealcast.protocol.controls import Control
 from sealcast.protocol.session import Machine
 
-from .channel import Member, frame_header
+from .channel import Member
 from .config import AppLimits
 from .delivery import Delivery, Overfull
+from .fanout import frame_header
 from .hub import Hub
 from .interfaces import Transport
 from .shedding import Waiting
@@ -29,7 +30,17 @@ class Sending:
 
     """
 
-    __slots__ = ("_delivery", "_hub", "_machine", "_members", "_transport", "closing", "due", "write")
+    __slots__ = (
+        "_delivery",
+        "_holds",
+        "_hub",
+        "_machine",
+        "_members",
+        "_transport",
+        "closing",
+        "due",
+        "write",
+    )
 
     def __init__(self, hub: Hub, transport: Transport, machine: Machine, limits: AppLimits) -> None:
         self.due: float | None = None
@@ -39,6 +50,7 @@ class Sending:
         self._transport = transport
         self._machine = machine
         self._members: dict[int, Member] = {}
+        self._holds = 0
         self._delivery = Delivery(transport, limits, hub.metrics)
         self.write = self._delivery.write
 
@@ -76,6 +88,18 @@ class Sending:
         else:
             if not self._transport.backed_up:
                 self._report_drops(now)
+
+    def hold(self) -> None:
+        """Read nothing from the peer until ``release``; calls are counted."""
+        self._holds += 1
+        if self._holds == 1:
+            self._transport.hold()
+
+    def release(self) -> None:
+        """Read from the peer again."""
+        self._holds -= 1
+        if not self._holds:
+            self._transport.release()
 
     def pause(self) -> None:
         """The peer does not keep up: leave the shared path in every channel."""

@@ -44,6 +44,7 @@ __all__ = ["Session"]
 _FRAME: Final = envelope.FRAME
 _MESSAGE: Final = envelope.MESSAGE
 _MESSAGE_KIND: Final = int(Kind.MESSAGE)
+_CROWDED: Final = Shortage(0.1, "channel_backlog")
 
 
 class Session(Sending):
@@ -142,6 +143,8 @@ class Session(Sending):
     def _ask(self, member: Member, size: int) -> Shortage | None:
         """Ask whether a member may send so many bytes more; that it may be granted some in advance."""
         now = self._hub.clock.monotonic()
+        if member.channel.crowded:
+            return _CROWDED
         if member.meter is None:
             rates = self._app.config.rates
             if self._quota is None:
@@ -255,7 +258,7 @@ class Session(Sending):
             self._refuse_request(reply("no_such_member"), ref, direct.channel)
             return
         # What was collected before goes out first: for one receiver, all of a sender's data has one order.
-        member.channel.flush()
+        member.channel.flush_to(receiver)
         receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))
         self.tell(Sent(channel=direct.channel), ref)
 

@@ -247,6 +247,16 @@ class Connection(asyncio.Protocol):
         if self._protocol.state is State.OPEN:
             self._write(data)
 
+    def hold(self) -> None:
+        """Read nothing from the peer; what has been read is still passed on."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read from the peer again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def ping(self) -> None:
         """Send a WebSocket ping."""
         if self._protocol.state is State.OPEN:
