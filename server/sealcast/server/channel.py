@@ -237,6 +237,8 @@ class Channel:
         self._turns = turns
         self._collecting = collecting or turns.add
         self._out = FanOut(number, delivery, now)
+        self._room = 0
+        """The work that may be done at once with what the broker hands over: some, while this is served."""
         self._held: set[Member] = set()
         """Members that nothing is read from until the backlog is less."""
         self._turn: list[Entry] = []
@@ -346,10 +348,12 @@ class Channel:
 
     def deliver(self, turn: Sequence[Entry]) -> None:
         """Take a turn from the broker; it goes out when it is the channel's time."""
-        frames = self._out.put(turn, self._delivered)
-        self.metrics.turns += 1
-        self.metrics.deliveries += frames * (len(self.members) - 1)
-        self._turns.add(self)
+        out, metrics = self._out, self.metrics
+        frames = out.put(turn, self._delivered, self._room)
+        metrics.turns += 1
+        metrics.deliveries += frames * (len(self.members) - 1)
+        if out.pending:
+            self._turns.add(self)
 
     @property
     def busy(self) -> bool:
@@ -358,13 +362,21 @@ class Channel:
 
     def work(self, most: int) -> int:
         """Send what was collected, or about *most* of it; return how much work that was."""
-        if not self._out.pending:
-            self.flush()  # while something is on its way more can be collected, and goes out in one turn
-        done = self._out.work(most)
-        if self._out.sent:
-            for turn in self._out.take_sent():
+        out = self._out
+        done = 0
+        if not out.pending:  # while something is on its way more can be collected, and goes out in one turn
+            self._room = most
+            try:
+                self.flush()
+            finally:
+                self._room = 0
+                done, out.spent = out.spent, 0
+        if out.pending and done < most:
+            done += out.work(most - done)
+        if out.sent:
+            for turn in out.take_sent():
                 self._acknowledge(turn)
-        if self._held and self._out.backlog <= _BACKLOG // 2:
+        if self._held and out.backlog <= _BACKLOG // 2:
             held, self._held = self._held, set()
             for member in held:
                 member.outlet.release()

@@ -101,7 +101,7 @@ class FanOut:
 
     """
 
-    __slots__ = ("_delivery", "_fast", "_now", "_number", "_slow", "_writes", "backlog", "pending", "sent")
+    __slots__ = ("_delivery", "_fast", "_now", "_number", "_slow", "_writes", "backlog", "pending", "sent", "spent")
 
     def __init__(self, number: int, delivery: DeliveryPolicy, now: Callable[[], float]) -> None:
         self._number = number
@@ -117,6 +117,8 @@ class FanOut:
         """The turns with messages that have been sent to everybody, for ``take_sent``."""
         self.backlog = 0
         """Bytes of turns on their way, each counted once."""
+        self.spent = 0
+        """Work that ``put`` has done; whoever reads it sets it back."""
 
     # --- members ---
 
@@ -154,37 +156,49 @@ class FanOut:
 
     # --- turns ---
 
-    def put(self, turn: Sequence[Entry], delivered: Callable[[Entry], bytes]) -> int:
+    def put(self, turn: Sequence[Entry], delivered: Callable[[Entry], bytes], most: int = 0) -> int:
         """Take a turn for all members of this moment, and return how many frames are in it.
 
+        It is sent at once when nothing is on its way and that is no more work than *most*; ``spent`` grows.
         *delivered* makes what members get of a message.
         """
-        parts: list[bytes] = []
-        cuts: _Cuts = {}
-        messages = False
-        size = frames = 0
-        for entry in turn:
-            data = entry.data
-            kind = entry.kind
-            if kind == _MESSAGE:
-                data = entry.data = delivered(entry)
-                messages = True
-            if kind >= 0:
-                frames += 1
-            length = len(data)
-            header = _HEADERS[length] if length < 4096 else _header(length)
-            parts.append(header)
-            parts.append(data)
-            end = size + len(header) + length
-            own = cuts.get(entry.sender)
-            if own is None:
-                cuts[entry.sender] = [(0 if kind == JOINING else size, end)]
-            else:
-                own.append((size, end))
-            size = end
-        self.pending.append(_Broadcast(turn, b"".join(parts), cuts, messages))
-        self.backlog += size
+        if len(turn) == 1 and most and not self.pending and not self._slow:
+            return self._put_one(turn, delivered, most)
+        joined, cuts, frames, messages = _join(turn, delivered)
+        self._take(turn, joined, cuts, messages, most)
         return frames
+
+    def _put_one(self, turn: Sequence[Entry], delivered: Callable[[Entry], bytes], most: int) -> int:
+        """Take a turn of one frame, as most are under light load, and send it by the shortest way."""
+        entry = turn[0]
+        data, sender, messages = entry.data, entry.sender, entry.kind == _MESSAGE
+        if messages:
+            data = entry.data = delivered(entry)
+        length = len(data)
+        joined = (_HEADERS[length] if length < 4096 else _header(length)) + data
+        cost = (WRITE_COST + length) * len(self._fast)
+        if cost > most:
+            self._take(turn, joined, {sender: [(0, len(joined))]}, messages, most)
+        else:
+            for member, write in self._writes or self._all_writes():
+                if member is not sender:
+                    write(joined)
+            self.spent += cost
+            if messages:
+                self.sent.append(turn)
+        return 1 if entry.kind >= 0 else 0
+
+    def _take(self, turn: Sequence[Entry], joined: bytes, cuts: _Cuts, messages: bool, most: int) -> None:
+        """Send a joined turn now if that is no more work than *most*, else when it is its time."""
+        broadcast = _Broadcast(turn, joined, cuts, messages)
+        if most and not self.pending and (cost := self._cost(broadcast)) <= most:
+            self.spent += cost
+            self._send_all(broadcast)
+            if messages:
+                self.sent.append(turn)
+        else:
+            self.pending.append(broadcast)
+            self.backlog += len(joined)
 
     def work(self, most: int) -> int:
         """Send the first turn that is on its way, or about *most* of it; return how much work that was."""
@@ -192,8 +206,7 @@ class FanOut:
             return 0
         broadcast = self.pending[0]
         if broadcast.left is None:
-            cost = (WRITE_COST + len(broadcast.joined)) * len(self._fast)
-            cost += _QUEUE_COST * len(broadcast.turn) * len(self._slow)
+            cost = self._cost(broadcast)
             if cost <= most:
                 self._finish(broadcast)
                 self._send_all(broadcast)
@@ -232,6 +245,11 @@ class FanOut:
         sent, self.sent = self.sent, []
         return sent
 
+    def _cost(self, broadcast: _Broadcast) -> int:
+        """Return how much work it is to send a turn to everybody."""
+        cost = (WRITE_COST + len(broadcast.joined)) * len(self._fast)
+        return cost + _QUEUE_COST * len(broadcast.turn) * len(self._slow) if self._slow else cost
+
     def _everybody(self) -> dict[object, None]:
         return dict.fromkeys(reversed([*self._fast, *self._slow]))
 
@@ -245,10 +263,7 @@ class FanOut:
         # A write may find its connection backed up and move the member to the slow path: not for this turn.
         slow = list(self._slow.items()) if self._slow else None
         joined, cuts = broadcast.joined, broadcast.cuts
-        writes = self._writes
-        if writes is None:
-            writes = self._writes = tuple(self._fast.items())
-        for member, write in writes:
+        for member, write in self._writes or self._all_writes():
             if member not in cuts:
                 write(joined)
         for sender, own in cuts.items():
@@ -261,6 +276,10 @@ class FanOut:
         if slow:
             for member, outlet in slow:
                 self._queue(member, outlet, broadcast)
+
+    def _all_writes(self) -> tuple[tuple[object, Callable[[bytes], None]], ...]:
+        self._writes = tuple(self._fast.items())
+        return self._writes
 
     def _send(self, member: object, broadcast: _Broadcast) -> int:
         write = self._fast.get(member)
@@ -301,6 +320,34 @@ class FanOut:
         # Whether a remote member marks its keyframes is not known here: most do.
         keyed = bool(getattr(entry.sender, "keyed", -1) >> data[FRAME_START + 3] & 1)
         return Waiting.frame(data, wire, self._number, now, self._delivery, keyed=keyed)
+
+
+def _join(turn: Sequence[Entry], delivered: Callable[[Entry], bytes]) -> tuple[bytes, _Cuts, int, bool]:
+    """Return a turn's bytes, what to cut out for whom, how many frames are in it, and if messages are."""
+    parts: list[bytes] = []
+    cuts: _Cuts = {}
+    messages = False
+    size = frames = 0
+    for entry in turn:
+        data = entry.data
+        kind = entry.kind
+        if kind == _MESSAGE:
+            data = entry.data = delivered(entry)
+            messages = True
+        if kind >= 0:
+            frames += 1
+        length = len(data)
+        header = _HEADERS[length] if length < 4096 else _header(length)
+        parts.append(header)
+        parts.append(data)
+        end = size + len(header) + length
+        own = cuts.get(entry.sender)
+        if own is None:
+            cuts[entry.sender] = [(0 if kind == JOINING else size, end)]
+        else:
+            own.append((size, end))
+        size = end
+    return b"".join(parts), cuts, frames, messages
 
 
 def _without(joined: bytes, cuts: list[tuple[int, int]]) -> bytes:

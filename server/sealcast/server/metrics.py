@@ -25,7 +25,8 @@ class Lengths:
 
     def note(self, seconds: float) -> None:
         """Count one."""
-        self._counts[bisect_left(_BOUNDS, seconds)] += 1
+        # Nearly all are in the first bucket.
+        self._counts[0 if seconds <= _BOUNDS[0] else bisect_left(_BOUNDS, seconds)] += 1
         self.total += seconds
         if seconds > self.longest:
             self.longest = seconds
