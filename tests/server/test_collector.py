@@ -80,6 +80,6 @@ async def test_a_connection_is_freed_without_the_collector_when_it_ends(lab: Lab
         await wire.ended()
         while relay.metrics.connections:
             await lab.turn()
-        assert [item for item in gc.get_objects() if isinstance(item, Session | Connection)] == []
+        assert [item for item in gc.get_objects() if type(item) in (Session, Connection)] == []
     finally:
         gc.enable()

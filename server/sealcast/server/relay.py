@@ -124,9 +124,9 @@ class Relay:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shut_down)
-        await self.start()
         if self.config.server.tls_key and hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self.start()
         await self.wait_stopped()
 
     async def wait_stopped(self) -> None:
@@ -145,6 +145,8 @@ class Relay:
 
     def reload(self) -> None:
         """Read the TLS certificate again; one that cannot be used is logged, and the old one stays."""
+        if self.address is None:
+            return  # about to be read for the first time
         try:
             self._listener.reload()
         except CertificateUnusable as error:
