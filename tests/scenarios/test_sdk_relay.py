@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import pytest
@@ -23,6 +23,7 @@ from sealcast.client import (
     ConnectRefused,
     Disconnected,
     Draining,
+    Dropped,
     Event,
     Frame,
     JoinRefused,
@@ -35,7 +36,9 @@ from sealcast.client import (
     Message,
     NotPermitted,
     Options,
+    Refused,
     Renewed,
+    RequestRefused,
     Resumed,
     SealFailure,
     TokenExpiring,
@@ -52,10 +55,12 @@ E = TypeVar("E", bound=Event)
 
 
 class Wire:
-    """Carries bytes between a client and a relay until it is cut."""
+    """Carries bytes between a client and a relay until it is cut, and while it flows."""
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self._pairs: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -92,6 +97,7 @@ class Wire:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
+                await self.flowing.wait()
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
@@ -114,13 +120,9 @@ class Lab:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    async def serve(self, **policy: Any) -> Relay:
-        """Start a relay; a second one takes the port of the first."""
-        app = AppConfig(
-            app_id=APP,
-            certificate=CERTIFICATE,
-            policy=AppPolicy(**policy),
-        )
+    async def serve(self, *, more: Mapping[str, Any] | None = None, **policy: Any) -> Relay:
+        """Start a relay; a second one takes the port of the first. *more* are other options of the app."""
+        app = AppConfig(app_id=APP, certificate=CERTIFICATE, policy=AppPolicy(**policy), **(more or {}))
         other = AppConfig(app_id=OTHER_APP, certificate=CERTIFICATE)
         server = ServerConfig(port=self.port, close=0.5, drain_spread=0.0)
         relay = Relay(Config(server=server, apps=(app, other)))
@@ -165,6 +167,21 @@ async def lab() -> AsyncIterator[Lab]:
         relay = await lab.serve()
         stack.push_async_callback(relay.stop)
         yield lab
+
+
+@pytest_asyncio.fixture
+async def relays(lab: Lab) -> AsyncIterator[Callable[..., Awaitable[Relay]]]:
+    """Provide relays with other options, in place of the lab's."""
+
+    async def serve(**how: Any) -> Relay:
+        lab.port = 0
+        relay = await lab.serve(**how)
+        stack.push_async_callback(relay.stop)
+        return relay
+
+    async with contextlib.AsyncExitStack() as stack:
+        yield serve
+        await lab.stack.aclose()  # clients before their relay
 
 
 async def conversation(lab: Lab) -> None:
@@ -417,3 +434,75 @@ async def test_a_closed_client_leaves_its_channels(lab):
         await lab.join(client, "standup", "bob")
         await told(alice, MemberJoined)
     assert (await told(alice, MemberLeft)).reason == "left"
+
+
+# --- limits ---
+
+
+async def test_frames_that_are_sent_too_fast_are_told_to_their_sender_and_reach_nobody(lab, relays):
+    await relays(more={"rates": {"frames_per_member": 20, "burst": 1}})
+    room = await lab.join(await lab.client(), "standup", "alice")
+    other = await lab.join(await lab.client(), "standup", "bob")
+    assert isinstance(await told(room, MemberJoined), MemberJoined)
+    mic = room.stream("audio")
+    for number in range(100):
+        assert mic.send(bytes([number]))
+    refused = await told(room, Refused)
+    assert (refused.name, refused.count > 0) == ("rate_limited", True)
+    assert refused.retry_after is not None
+    assert 0 < refused.retry_after <= 0.05
+    for number in range(10):
+        assert (await told(other, Frame)).data == bytes([number])
+
+
+async def test_a_message_that_is_sent_too_fast_is_refused_with_a_time_to_wait(lab, relays):
+    relay = await relays(more={"rates": {"messages_per_member": 1, "burst": 1}})
+    room = await lab.join(await lab.client(), "standup", "alice")
+    assert (await room.send(b"one")).offset == 1
+
+    async def hurry() -> None:
+        while True:
+            await room.send(b"another")
+
+    with pytest.raises(RequestRefused, match="rate_limited") as caught:
+        await hurry()
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 1
+    assert relay.metrics.limited == {"messages_per_member": 1}
+
+
+@pytest.mark.parametrize("policy", ["realtime", "latest"])
+async def test_a_member_behind_a_slow_network_is_told_what_it_lost_and_why(lab, relays, policy):
+    relay = await relays(delivery=policy)
+    wire = await lab.wire()
+    room = await lab.join(await lab.client(), "standup", "alice")
+    slow = await lab.join(await lab.client(wire.url), "standup", "bob")
+    assert slow.delivery == policy
+    await told(room, MemberJoined)
+    wire.flowing.clear()
+    cam = room.stream("video")
+    sent = 0
+    async with asyncio.timeout(PATIENCE):
+        while relay.metrics.dropped["video"] < 50:
+            sent += cam.send(bytes(50_000), keyframe=sent == 0)
+            await asyncio.sleep(0)
+    await room.send(b"still there")
+    wire.flowing.set()
+    why = {"replaced"} if policy == "latest" else {"age", "room", "keyframe"}
+    received, dropped = 0, 0
+    async with asyncio.timeout(PATIENCE):
+        async for event in slow:
+            match event:
+                case Frame():
+                    received += 1
+                case Dropped(counts=counts, where="server", reasons=reasons):
+                    dropped += counts["video"]
+                    assert sum(reasons.values()) == counts["video"]
+                    assert set(reasons) <= why
+                case Message(data=data):
+                    assert data == b"still there", "messages are not dropped"
+            if received + dropped == sent:
+                break
+    assert slow.stats.dropped_by_server == {"video": dropped}
+    assert slow.stats.dropped_reasons.total() == dropped
+    assert relay.metrics.dropped == {"video": dropped}
