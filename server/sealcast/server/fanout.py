@@ -101,7 +101,18 @@ class FanOut:
 
     """
 
-    __slots__ = ("_delivery", "_fast", "_now", "_number", "_slow", "_writes", "backlog", "pending", "sent", "spent")
+    __slots__ = (
+        "_delivery",
+        "_fast",
+        "_now",
+        "_number",
+        "_slow",
+        "_writes",
+        "backlog",
+        "pending",
+        "sent",
+        "spent",
+    )
 
     def __init__(self, number: int, delivery: DeliveryPolicy, now: Callable[[], float]) -> None:
         self._number = number
