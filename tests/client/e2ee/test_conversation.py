@@ -12,9 +12,6 @@ from sealcast.client.e2ee import ChannelCrypto, Identity, Key, TrustStore
 from sealcast.client.e2ee.alerts import (
     Authentic,
     Lost,
-    RosterSplit,
-    Stalled,
-    Suppressed,
     Unauthentic,
 )
 from sealcast.client.e2ee.context import context_id
@@ -415,40 +412,6 @@ def test_media_whose_batches_are_withheld_is_unauthentic(room: Any) -> None:
     room.send(alice, b"second")
     room.wait(2)
     assert bob.notices(Unauthentic) == [Unauthentic(alice.number, "alice", 2, 2)]
-
-
-# --- what a relay that meddles makes visible --------------------------------------------------------
-
-
-def test_a_relay_that_withholds_everything_is_noticed(room: Any, how: str) -> None:
-    alice, bob = (room.join(user, keys(room, how, user)) for user in ("alice", "bob"))
-    room.send(alice, b"x")
-    room.meddle = lambda sender, receiver, frame: []
-    room.wait(17)
-    assert bob.notices(Stalled) == [Stalled(alice.number, "alice")]
-    assert alice.notices(Stalled) == []
-
-
-def test_a_relay_that_withholds_the_end_of_a_stream_is_noticed(room: Any, how: str) -> None:
-    alice, bob = (room.join(user, keys(room, how, user)) for user in ("alice", "bob"))
-    room.send(alice, b"x")
-    room.wait(6)
-    room.meddle = lambda sender, receiver, frame: [] if frame[0] & 15 == Kind.AUDIO else [frame]
-    for _ in range(7):
-        room.send(alice, b"withheld")
-    room.wait(6)
-    assert bob.notices(Suppressed) == [Suppressed(alice.number, "alice", 2, 7)]
-
-
-def test_a_relay_that_shows_two_rosters_is_noticed(room: Any, how: str) -> None:
-    alice, bob = (room.join(user, keys(room, how, user)) for user in ("alice", "bob"))
-    for seat in (alice, bob):
-        room.send(seat, b"x")
-    ghost = keys(room, how, "ghost").bind(APP, "standup", "ghost", wall=room.wall)
-    alice.crypto.add_member(99, "ghost", ghost.hello, room.now)
-    room.wait(16)
-    assert bob.notices(RosterSplit) == [RosterSplit(alice.number, "alice")]
-    assert alice.notices(RosterSplit) == [RosterSplit(bob.number, "bob")]
 
 
 def test_contexts_without_a_key_have_nothing_to_do(room: Any) -> None:

@@ -158,19 +158,19 @@ def test_in_a_large_channel_everybody_is_echoed_in_turn() -> None:
 def test_a_sender_without_beacons_for_fifteen_seconds_has_stalled_once() -> None:
     watch = Watch(lambda name, kid: -1)
     assert watch.next_timeout() is None
-    watch.beacon(ALICE, True, (), 0.0)
+    watch.beacon(ALICE, 0, True, (), 0.0)
     assert watch.next_timeout() == 1.0
     assert watch.handle_timeout(14.9) == []
     assert watch.handle_timeout(15.9) == [Finding(ALICE, "stalled")]
     assert watch.handle_timeout(40.0) == []
-    watch.beacon(ALICE, True, (), 41.0)
+    watch.beacon(ALICE, 0, True, (), 41.0)
     assert watch.handle_timeout(57.0) == [Finding(ALICE, "stalled")]
 
 
 def test_being_away_is_nobodys_silence_and_who_left_is_not_missed() -> None:
     watch = Watch(lambda name, kid: -1)
-    watch.beacon(ALICE, True, (), 0.0)
-    watch.beacon(BOB, True, (), 0.0)
+    watch.beacon(ALICE, 0, True, (), 0.0)
+    watch.beacon(BOB, 0, True, (), 0.0)
     watch.pause(20.0)
     assert watch.handle_timeout(21.0) == []
     watch.forget(ALICE)
@@ -179,15 +179,15 @@ def test_being_away_is_nobodys_silence_and_who_left_is_not_missed() -> None:
 
 def test_a_roster_that_differs_for_ten_seconds_is_told_once_until_it_is_the_same() -> None:
     watch = Watch(lambda name, kid: -1)
-    watch.beacon(ALICE, False, (), 0.0)
+    watch.beacon(ALICE, 0, False, (), 0.0)
     assert watch.handle_timeout(10.5) == [], "one beacon may have crossed a change"
-    watch.beacon(ALICE, False, (), 10.6)
+    watch.beacon(ALICE, 0, False, (), 10.6)
     assert watch.handle_timeout(11.6) == [Finding(ALICE, "split")]
-    watch.beacon(ALICE, False, (), 15.0)
+    watch.beacon(ALICE, 0, False, (), 15.0)
     assert watch.handle_timeout(16.0) == []
-    watch.beacon(ALICE, True, (), 17.0)
-    watch.beacon(ALICE, False, (), 18.0)
-    watch.beacon(ALICE, False, (), 22.0)
+    watch.beacon(ALICE, 0, True, (), 17.0)
+    watch.beacon(ALICE, 0, False, (), 18.0)
+    watch.beacon(ALICE, 0, False, (), 22.0)
     assert watch.handle_timeout(27.9) == []
     assert watch.handle_timeout(28.9) == [Finding(ALICE, "split")]
 
@@ -204,11 +204,44 @@ def test_frames_that_were_sealed_and_did_not_come_are_counted_once_after_a_secon
         (310, 309, []),
         (312, 310, [Finding(ALICE, "missing", 2, 1)]),
     ):
-        watch.beacon(ALICE, True, [(512, following)], now)
+        watch.beacon(ALICE, 0, True, [(512, following)], now)
         assert watch.handle_timeout(now + 0.5) == []
         last[512] = arrived
         assert watch.handle_timeout(now + 1.6) == expected
         now += 5
     watch.pause(now)
-    watch.beacon(ALICE, True, [(512, 999)], now)
+    watch.beacon(ALICE, 0, True, [(512, 999)], now)
     assert watch.handle_timeout(now + 3) == []
+
+
+def test_a_whole_stream_that_did_not_come_from_a_sender_that_was_heard_before_is_missing() -> None:
+    watch = Watch(lambda name, kid: -1)
+    watch.beacon(ALICE, 0, True, [(512, 300)], 0.0)
+    assert watch.handle_timeout(1.0) == [], "what was sealed before its first beacon may not be meant for us"
+    watch.beacon(ALICE, 0, True, [(512, 300), (768, 4)], 5.0)
+    assert watch.handle_timeout(6.0) == [Finding(ALICE, "missing", 3, 4)]
+    watch.beacon(ALICE, 1, True, [(512 + 16, 1)], 10.0)
+    assert watch.handle_timeout(11.0) == [Finding(ALICE, "missing", 2, 1)], "nor in a new epoch"
+
+
+def test_a_key_id_that_was_used_before_this_side_came_counts_from_where_it_is() -> None:
+    last: dict[int, int] = {}
+    watch = Watch(lambda name, kid: last.get(kid, -1))
+    watch.beacon(ALICE, 5, True, [(512 + 5 * 16, 9)], 0.0)
+    watch.beacon(ALICE, 20, True, [(512 + 4 * 16, 700)], 5.0)
+    assert watch.handle_timeout(6.0) == [], "epoch 4 may have used 699 of them"
+    watch.beacon(ALICE, 21, True, [(768 + 5 * 16, 2)], 10.0)
+    assert watch.handle_timeout(11.0) == [Finding(ALICE, "missing", 3, 2)], "epoch 5 was heard"
+    last[768 + 4 * 16] = 701
+    watch.beacon(ALICE, 36, True, [(768 + 4 * 16, 705)], 15.0)
+    assert watch.handle_timeout(16.0) == [Finding(ALICE, "missing", 3, 3)], "702 to 704 came later"
+
+
+def test_what_was_sealed_while_this_side_was_away_is_not_missing() -> None:
+    watch = Watch(lambda name, kid: -1)
+    watch.beacon(ALICE, 0, True, (), 0.0)
+    watch.pause(5.0)
+    watch.beacon(ALICE, 0, True, [(512, 300)], 6.0)
+    assert watch.handle_timeout(8.0) == []
+    watch.beacon(ALICE, 0, True, [(512, 300), (768, 1)], 11.0)
+    assert watch.handle_timeout(12.0) == [Finding(ALICE, "missing", 3, 1)]

@@ -217,7 +217,7 @@ class Receiving(Uncopyable):
     def _look(self, companion: Companion, kid: int, beacon: Beacon, now: float) -> None:
         same = beacon.roster == self._company.roster(beacon.epoch)
         counters = [(stream << 8 | kid & 0xFF, following) for stream, following in beacon.streams]
-        self._watch.beacon(companion.name, same, counters, now)
+        self._watch.beacon(companion.name, beacon.epoch, same, counters, now)
 
     def _judge(self, verdicts: Iterable[Verdict]) -> None:
         for name, stream, good, bad in verdicts:

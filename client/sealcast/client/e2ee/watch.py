@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from .context import EPOCH_BITS
 from .rekey import Name
 
 __all__ = ["MISSING_AFTER", "SPLIT_AFTER", "STALLED_AFTER", "Finding", "Watch"]
@@ -34,7 +35,7 @@ class Finding(NamedTuple):
 
 
 class _Sender:
-    __slots__ = ("claims", "differs_since", "heard", "seen", "split", "stalled", "times")
+    __slots__ = ("claims", "differs_since", "heard", "seen", "since", "split", "stalled", "times")
 
     def __init__(self, now: float) -> None:
         self.heard = now
@@ -42,6 +43,8 @@ class _Sender:
         self.differs_since: float | None = None
         self.times = 0
         self.split = False
+        self.since: int | None = None
+        """The epoch from which on its beacons are heard; None before the first, and after a gap."""
         self.seen: dict[int, int] = {}
         """By key id: the counter up to which nothing is missed any more."""
         self.claims: dict[int, tuple[int, float]] = {}
@@ -61,8 +64,15 @@ class Watch:
         self._senders: dict[Name, _Sender] = {}
         self._look_at: float | None = None
 
-    def beacon(self, name: Name, same_roster: bool, counters: Iterable[tuple[int, int]], now: float) -> None:
-        """Take a fresh sender's beacon.
+    def beacon(
+        self,
+        name: Name,
+        epoch: int,
+        same_roster: bool,
+        counters: Iterable[tuple[int, int]],
+        now: float,
+    ) -> None:
+        """Take a fresh sender's beacon of *epoch*.
 
         *same_roster* says whether its roster hash is this side's; *counters* are the key ids of its
         streams with the counter that comes next. What was sealed before the first beacon seen is not
@@ -81,8 +91,22 @@ class Watch:
             if sender.differs_since is None:
                 sender.differs_since = now
         for kid, following in counters:
-            if following > sender.seen.setdefault(kid, following):
+            if kid not in sender.seen:
+                sender.seen[kid] = 0 if self._is_counted(name, sender.since, epoch, kid) else following
+            if following > sender.seen[kid]:
                 sender.claims.setdefault(kid, (following, now))
+        if sender.since is None:
+            sender.since = epoch
+
+    def _is_counted(self, name: Name, since: int | None, epoch: int, kid: int) -> bool:
+        """Whether all that was sealed under a key id that a beacon names first was meant for this side too.
+
+        It was not if the sender had an epoch with the same low four bits before this side heard of it:
+        counters go on from there. Where something was opened, only what comes after it is missed anyway.
+        """
+        if since is None:
+            return False
+        return epoch <= EPOCH_BITS or epoch & EPOCH_BITS >= since or self._last(name, kid) >= 0
 
     def forget(self, name: Name) -> None:
         """Let a sender go."""
@@ -96,7 +120,7 @@ class Watch:
             sender.heard = now
             sender.differs_since, sender.times = None, 0
             # What came meanwhile is counted by the offsets of messages, and otherwise by nobody.
-            sender.seen, sender.claims = {}, {}
+            sender.seen, sender.claims, sender.since = {}, {}, None
 
     def next_timeout(self) -> float | None:
         """Return when to look again."""
