@@ -59,7 +59,17 @@ class Session(Sending):
 
     """
 
-    __slots__ = ("_address", "_app", "_directs", "_joins", "_log", "_quota", "_refusals", "_routes")
+    __slots__ = (
+        "_address",
+        "_app",
+        "_directs",
+        "_frame_most",
+        "_joins",
+        "_log",
+        "_quota",
+        "_refusals",
+        "_routes",
+    )
 
     def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog, address: str = "") -> None:
         now = hub.clock.monotonic()
@@ -72,6 +82,7 @@ class Session(Sending):
         self._app = app
         self._log = log
         self._routes: dict[bytes, Member] = {}
+        self._frame_most = limits.frame
         self._address = address
         self._quota: Quota | None = None
         self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
@@ -93,32 +104,34 @@ class Session(Sending):
         if self.closing is not None:
             return
         kind = data[0] if data else -1
-        if kind in (_FRAME, _MESSAGE):
-            member = self._routes.get(data[4:12])
-            if member is None:
-                self._refuse_unrouted(data)
-            elif kind == _FRAME:
-                self._frame(member, data)
-            else:
-                self._message(member, data)
-        elif kind == envelope.CONTROL:
+        if kind == envelope.CONTROL:
             self._control(data)
-        else:
+            return
+        if kind != _FRAME and kind != _MESSAGE:  # asked for every frame: no tuple is made
             self._end(end("protocol_error"))
+            return
+        member = self._routes.get(data[4:12])
+        if member is None:
+            self._refuse_unrouted(data)
+        elif kind == _FRAME:
+            self._frame(member, data)
+        else:
+            self._message(member, data)
 
     def _frame(self, member: Member, data: bytes) -> None:
-        if member.bytes_in + len(data) > member.allowance:
-            shortage = self._ask(member, len(data))
+        size = len(data)
+        if member.bytes_in + size > member.allowance:
+            shortage = self._ask(member, size)
             if shortage is not None:
                 self._limit(shortage, 0, member.channel.number)
                 return
-        refusal = refusal_of_frame(member, data, self._app.config.limits.frame)
+        refusal = refusal_of_frame(member, data, self._frame_most)
         if refusal is not None:
             self._refuse_frame(refusal, member.channel.number)
             return
         metrics = self._hub.metrics
         metrics.frames_in += 1
-        metrics.bytes_in += len(data)
+        metrics.bytes_in += size
         member.channel.collect(member, data[12] & 15, data)
 
     def _message(self, member: Member, data: bytes) -> None:
