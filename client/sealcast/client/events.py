@@ -218,8 +218,8 @@ class Stalled(Event):
 class Suppressed(Event):
     """``missing`` frames at the end of a member's stream were sealed and did not arrive.
 
-    Stream 1 is its messages. The relay withholds them, or dropped them (then ``Dropped`` comes too), or
-    they were lost with the member's connection.
+    Stream 1 is its messages. The relay withholds them, or dropped them (then ``Dropped`` comes too), or they
+    were lost with the member's connection, or their key was late (then ``SealFailure`` comes too).
     """
 
     member: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sealcast.client import Authority, Identity, Key
 from sealcast.client.e2ee import ChannelCrypto, ControlFrame
 from sealcast.protocol import controls, envelope
-from sealcast.protocol.controls import Directed, MemberLeft
+from sealcast.protocol.controls import Directed, Joined, MemberInfo, MemberLeft
 from sealcast.protocol.descriptor import Descriptor
 from sealcast.protocol.names import Kind
 
@@ -24,10 +25,9 @@ shared_kinds = pytest.mark.parametrize("kind", ["raw", "passphrase"])
 every_kind = pytest.mark.parametrize("kind", ["raw", "passphrase", "managed"])
 
 
-async def haunt(meeting: Meeting, crypto: ChannelCrypto, user: str, number: int = INVENTED) -> None:
-    """Let the relay's own member join, hand out keys, and speak."""
+async def haunt(meeting: Meeting, crypto: ChannelCrypto, number: int = INVENTED) -> None:
+    """Let the relay's own member hand out keys, and speak."""
     bob = meeting.bob
-    await meeting.announce(user, crypto.hello, number)
     said = crypto.seal(Descriptor(Kind.MESSAGE, stream=1), b"a false message")
     sound = crypto.seal(Descriptor(Kind.AUDIO, stream=2), b"a false sound")
     crypto.joined([(bob.member, "bob", meeting.middle.wire("alice").hello("bob"))], 0.0)
@@ -45,26 +45,58 @@ async def haunt(meeting: Meeting, crypto: ChannelCrypto, user: str, number: int 
 @shared_kinds
 async def test_ghost_member_with_another_secret(trial: Any, kind: str) -> None:
     async def begin(meeting: Meeting) -> None:
-        await haunt(meeting, stranger("ghost"), "ghost")
+        crypto = stranger("ghost")
+        await meeting.announce("ghost", crypto.hello)
+        await haunt(meeting, crypto)
 
     minutes = await trial.attack("ghost member", kind, begin, unlike="a newcomer", accused={"ghost"})
     assert minutes.members["ghost"], "who holds the secret cannot be told before it speaks"
     assert minutes.failures == {"open_failed": 3}
 
 
-async def test_ghost_member_without_a_certificate_and_with_a_false_one(trial: Any) -> None:
-    async def begin(meeting: Meeting) -> None:
-        uncertified, certified, now = Identity.generate(), Identity.generate(), int(the_loop().wall())
-        certified.hold(
-            Authority.generate().certify(
-                APP, "room", "phantom", certified.public, not_before=now - 60, not_after=now + 3600
-            )
+def ghosts() -> dict[int, tuple[str, ChannelCrypto]]:
+    """Return a member without a certificate, and one whom the relay has certified itself."""
+    uncertified, certified, now = Identity.generate(), Identity.generate(), int(the_loop().wall())
+    certified.hold(
+        Authority.generate().certify(
+            APP, "room", "phantom", certified.public, not_before=now - 60, not_after=now + 3600
         )
-        for number, (user, identity) in enumerate({"ghost": uncertified, "phantom": certified}.items()):
-            crypto = Key.managed(identity, trust="first_use").bind(APP, "room", user)
-            await haunt(meeting, crypto, user, INVENTED + number)
+    )
+    named = {"ghost": uncertified, "phantom": certified}
+    return {
+        number: (user, Key.managed(identity, trust="first_use").bind(APP, "room", user))
+        for number, (user, identity) in enumerate(named.items(), INVENTED)
+    }
 
-    minutes = await trial.attack("ghost member", "managed", begin, accused={"ghost", "phantom"})
+
+@pytest.mark.parametrize("listed", [False, True], ids=["announced", "listed"])
+async def test_ghost_member_without_a_certificate_and_with_a_false_one(trial: Any, listed: bool) -> None:
+    made: dict[int, tuple[str, ChannelCrypto]] = {}
+
+    async def start(meeting: Meeting) -> None:
+        made.update(ghosts())
+        infos = [
+            MemberInfo(member=number, user=user, hello=crypto.hello)
+            for number, (user, crypto) in made.items()
+        ]
+
+        def among_the_first(passing: Passing) -> Iterable[bytes]:
+            if not isinstance(passing.control, Joined):
+                return [passing.data]
+            joined = replace(passing.control, members=(*passing.control.members, *infos))
+            return [controls.encode(joined, passing.ref)]
+
+        if listed:
+            meeting.middle.rules["bob"] = among_the_first
+            meeting.middle.invented.update(made)
+
+    async def begin(meeting: Meeting) -> None:
+        for number, (user, crypto) in made.items():
+            if not listed:
+                await meeting.announce(user, crypto.hello, number)
+            await haunt(meeting, crypto, number)
+
+    minutes = await trial.attack("ghost member", "managed", begin, start=start, accused={"ghost", "phantom"})
     assert [minutes.members[user] for user in ("ghost", "phantom")] == [False, False]
 
 
@@ -77,7 +109,8 @@ async def test_ghost_member_under_other_policies_of_trust(
 ) -> None:
     async def begin(meeting: Meeting) -> None:
         crypto = Key.managed(Identity.generate(), trust="first_use").bind(APP, "room", user)
-        await haunt(meeting, crypto, user)
+        await meeting.announce(user, crypto.hello)
+        await haunt(meeting, crypto)
 
     await trial.attack(name, kind, begin, accused={user})
 
