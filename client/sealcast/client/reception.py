@@ -135,7 +135,8 @@ class Reception:
             self.stirred()
 
     def _deliver(self, received: Received) -> None:
-        number, user, (descriptor, payload, _), offset = received
+        number, user, opened, offset = received
+        descriptor, payload = opened.descriptor, opened.payload
         # In clear text nobody but the relay says whose it is.
         user = user or self.roster[number].user
         if offset is not None:
