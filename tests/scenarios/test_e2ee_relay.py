@@ -180,6 +180,37 @@ async def test_members_who_come_and_go_read_only_what_is_said_while_they_are_the
         crypto.open(number, delivered)
 
 
+async def test_the_last_words_of_a_member_reach_who_has_only_just_come(lab: Lab) -> None:
+    alice, bob = await lab.join("alice", lab.managed("alice")), await lab.join("bob", lab.managed("bob"))
+    await met(alice, bob)
+    mic = alice.stream("audio")
+    mic.send(b"before carol")
+    carol = await lab.join("carol", lab.managed("carol"))
+    await until(alice, MemberJoined)
+    await until(alice, MemberJoined)
+    mic.send(b"the last sound")
+    await alice.leave()
+    assert (await until(carol, Frame)).data == b"the last sound"
+
+
+async def test_a_program_that_is_late_seals_nothing_under_a_key_that_is_over(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, carol = [await lab.join(user, lab.managed(user)) for user in ("alice", "bob", "carol")]
+    await met(alice, bob, carol)
+    mic = alice.stream("audio")
+    mic.send(b"before")
+    await carol.leave()
+    await until(alice, MemberLeft)
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    with monkeypatch.context() as late:
+        late.setattr(loop, "time", lambda: now() + 2.0)
+        mic.send(b"after two seconds in which nothing ran")
+    assert alice._membership.crypto.epoch == 1
+    assert [(await until(bob, Frame)).data for _ in range(2)][1] == b"after two seconds in which nothing ran"
+
+
 async def test_a_member_whom_the_authority_has_not_certified_is_in_the_list_and_reads_nothing(
     lab: Lab,
 ) -> None:

@@ -297,6 +297,8 @@ class Membership:
         if self.closed is not None:
             return
         self.closed = code
+        if self.route is not None and not self.leaving:
+            self.sealing.part()
         route, self.route = self.route, None
         self.sealing.stop()
         if route is not None and not self.leaving:
@@ -318,6 +320,7 @@ class Membership:
             return
         try:
             if route is not None:
+                self.sealing.part()
                 leave = controls.Leave(channel=route.channel)
                 with contextlib.suppress(SealcastError):
                     await route.link.request(leave, self.options.timeout, route.channel)

@@ -137,7 +137,8 @@ class Reception:
             self.stirred()
 
     def _deliver(self, received: Received) -> None:
-        number, user, (descriptor, payload, _), place = received
+        number, user, opened, place = received
+        descriptor, payload = opened.descriptor, opened.payload
         # In clear text nobody but the relay says whose it is.
         user = user or self.roster[number].user
         if place is not None:

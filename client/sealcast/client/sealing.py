@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sealcast.protocol import controls
 from sealcast.protocol.descriptor import Descriptor
+from sealcast.protocol.names import Kind
 
 from .e2ee import ChannelCrypto, ControlFrame
 from .errors import SealError
@@ -65,10 +67,22 @@ class Sealing:
 
     def seal(self, descriptor: Descriptor, payload: bytes) -> bytes:
         """Seal a frame or message; what has to go out before it is queued by then."""
+        if self._timer is not None and self._timer.when() <= self._loop.time():
+            # The loop is late. What is due may be another key, so that who left does not have this one.
+            self._timer.cancel()
+            self._on_time()
         frame = self._crypto.seal(descriptor, payload)
+        if descriptor.kind is Kind.MESSAGE:
+            self._crypto.hasten()
         if self._crypto.stirred:
             self.settle()
         return frame
+
+    def part(self) -> None:
+        """Send what the others need for what they were sent last: nothing comes after it."""
+        self._crypto.hasten()
+        with contextlib.suppress(SealError):  # a context that is dead has nothing to send
+            self.settle()
 
     def set_key(self, epoch: int, secret: bytes) -> None:
         """Take the application's secret for an epoch."""

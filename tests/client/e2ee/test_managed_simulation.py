@@ -28,8 +28,7 @@ from sealcast.client.e2ee.kem import PrivateKem
 from sealcast.client.e2ee.managed import ManagedKeys
 from sealcast.client.e2ee.opener import Opener
 from sealcast.client.e2ee.peers import Introduction
-from sealcast.client.e2ee.ratchet import advance
-from sealcast.client.e2ee.rekey import GATHER, SWITCH, Name, Rekeying
+from sealcast.client.e2ee.rekey import Name, Rekeying
 from sealcast.client.e2ee.sealer import Sealer
 from sealcast.client.e2ee.suites import AES_128_GCM, Suite
 from sealcast.client.e2ee.trust import CallbackTrust
@@ -39,11 +38,12 @@ from sealcast.protocol.descriptor import BYTES, Descriptor
 from sealcast.protocol.names import Kind
 from sealcast.protocol.sframe import read_header
 
+from ...leaks import WINDOW, keys_that_leaked
+
 APP, CHANNEL = "0123456789abcdef0123456789abcdef", "standup"
 CTX = context_id(APP, CHANNEL)
 STREAMS = [Descriptor(Kind.AUDIO, stream=2), Descriptor(Kind.MESSAGE, stream=1)]
 HOLD = 2.0
-WINDOW = GATHER + SWITCH
 USERS = 10
 IDENTITIES = [Identity.from_bytes(bytes([n]) * 32) for n in range(1, USERS + 1)]
 
@@ -409,27 +409,8 @@ class World:
             self.run_until(self.now + seconds)
 
 
-def keys_that_leaked(world: World) -> list[str]:
-    """Every pair of a frame and a process that could open it and must not."""
-    leaks = []
-    bases: dict[tuple[bytes, int, int], tuple[BaseKey, list[Sealed]]] = {}
-    for frame in world.sealed:
-        place = (frame.sender.session, frame.base.epoch, frame.base.step)
-        bases.setdefault(place, (frame.base, []))[1].append(frame)
-    for (session, epoch, step), (base, frames) in bases.items():
-        for process in world.processes:
-            for known in process.known.get((session, epoch), ()):
-                if known.step <= step and advance(AES_128_GCM, known, step) == base:
-                    leaks += [
-                        f"{process.sender.user} opens {frame.sender.user}'s frame of {frame.at:.3f}"
-                        for frame in frames
-                        if process.sender.session not in frame.allowed
-                    ]
-    return leaks
-
-
 def check(world: World) -> None:
-    assert (world.leaks, keys_that_leaked(world)) == (0, [])
+    assert (world.leaks, keys_that_leaked(world.sealed, world.processes)) == (0, [])
     # Let all come to rest, then speak once more: everybody present agrees on everybody's key.
     world.run_until(world.now + 5.0)
     inside = list(world.live.values())
@@ -445,7 +426,7 @@ def check(world: World) -> None:
         assert process.keys.chains <= 2 * len(inside)
         for other in inside:
             assert process.keys.held(other.sender) == other.keys.held(other.sender)
-    assert keys_that_leaked(world) == []
+    assert keys_that_leaked(world.sealed, world.processes) == []
 
 
 def plain_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +480,7 @@ def test_the_simulation_would_notice_a_leaver_that_keeps_its_key(monkeypatch: py
     monkeypatch.setattr(Rekeying, "leave", leave)
     world = World(0)
     world.run(600)
-    assert world.leaks or keys_that_leaked(world)
+    assert world.leaks or keys_that_leaked(world.sealed, world.processes)
 
 
 def test_the_simulation_would_notice_a_join_without_a_ratchet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -507,7 +488,7 @@ def test_the_simulation_would_notice_a_join_without_a_ratchet(monkeypatch: pytes
     monkeypatch.setattr(ManagedKeys, "mark_used", lambda self, base: None)
     world = World(0)
     world.run(600)
-    assert world.leaks or keys_that_leaked(world)
+    assert world.leaks or keys_that_leaked(world.sealed, world.processes)
 
 
 def test_many_joins_between_frames_reach_the_last_step_and_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,4 +512,4 @@ def test_many_joins_between_frames_reach_the_last_step_and_go_on(monkeypatch: py
         newcomer.link += 1  # it stays in the channel and hears no more
     assert world.steps >= set(range(16))
     assert world.epochs == 2
-    assert keys_that_leaked(world) == []
+    assert keys_that_leaked(world.sealed, world.processes) == []

@@ -3,7 +3,9 @@
 A beacon is for those who receive something, so only a member that has sealed something (other than a
 beacon) in its session sends any: one before the first frame of each epoch, one on each new connection,
 one within 250 ms of a new member's hello, and one every 5 s. 255 challenges fit; those that were not
-echoed yet go first, and while there are any the next beacon comes after 250 ms.
+echoed yet go first, and while there are any the next beacon comes after 250 ms. What its receivers hold
+back until then would be lost if the sender or the epoch ended before, so both end with a beacon, and a
+message does not wait for one.
 """
 
 from __future__ import annotations
@@ -41,6 +43,16 @@ class Beaconing:
         """Note that something is being sealed."""
         self._speaking = True
         if not self._announced:
+            self.urgent = True
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was sealed in this epoch, and somebody has not been answered in it yet."""
+        return self._speaking and self._announced and bool(self._waiting)
+
+    def hasten(self) -> None:
+        """Make a beacon urgent if somebody has not been answered yet: what is sealed now must not wait."""
+        if self._speaking and self._waiting:
             self.urgent = True
 
     def rekeyed(self, now: float) -> None:

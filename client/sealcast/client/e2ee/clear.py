@@ -41,4 +41,4 @@ def clear_open(member: int, data: Payload) -> Opened:
         raise OpenFailed("the frame says that it is padded, signed or custom, which only sealed frames are")
     if descriptor.version != CLEAR:
         raise KeyMissing("the frame is sealed and this side has no key; join with the channel's key")
-    return Opened(descriptor, data[BYTES:], None)
+    return Opened.of(descriptor, data[BYTES:], None)

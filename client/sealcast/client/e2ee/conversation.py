@@ -327,7 +327,7 @@ class Conversation(Uncopyable):
         base = self._provider.sending(self.sender)
         held = self.sending.sealer.base
         if (base.epoch, base.step) != (held.epoch, held.step):
-            self.sending.rekey(base, now)
+            self.sending.rekey(base, self._company, now, self._wall_ms())
 
     def _wall_ms(self) -> int:
         return int(self._wall() * _MS)

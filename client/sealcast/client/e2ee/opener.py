@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -53,19 +53,29 @@ RETIRED_MAX: Final = 32_768
 """Windows kept of sessions that left, one for each of their key ids; the oldest sessions go first."""
 
 _ROUTES_MAX = 512
-_ROUTE = BYTES + 3
+_ROUTE: Final = BYTES + 3
 """Descriptor, config byte and a key id of two bytes: as far as frames of a stream look alike."""
-# What Opened(...) comes down to, without the Python frame in between.
-_new: Final = tuple.__new__
+# Slices that exist already cost less than those that are made for each frame.
+_LIKE: Final = slice(0, _ROUTE)
 
 
-class Opened(NamedTuple):
+class Opened:
     """A frame that was opened. ``repr`` shows sizes, never the payload."""
+
+    # Without __init__: to fill in three slots takes half the time of handing over three arguments.
+    __slots__ = ("ctr", "descriptor", "payload")
 
     descriptor: Descriptor
     payload: bytes
     ctr: int | None
     """The frame's counter; None for clear text, which has none."""
+
+    @classmethod
+    def of(cls, descriptor: Descriptor, payload: bytes, ctr: int | None) -> Opened:
+        """Return a frame with this content."""
+        opened = cls()
+        opened.descriptor, opened.payload, opened.ctr = descriptor, payload, ctr
+        return opened
 
     def __repr__(self) -> str:
         return f"Opened({self.descriptor!r}, {len(self.payload)} bytes, ctr={self.ctr})"
@@ -90,7 +100,8 @@ class _Context(NamedTuple):
     window: _Window
 
 
-_Route: TypeAlias = tuple[_Window, Transform, int, bytes, Descriptor, int, int]
+_Route: TypeAlias = tuple[_Window, Transform, int, bytes, Descriptor, slice, slice, int]
+"""...and the slices of header and ciphertext, and how many bytes the counter has between them."""
 
 
 class _Peer:
@@ -258,32 +269,34 @@ class Opener(lifetime.Uncopyable):
         """
         if lifetime.forks != self._forks:
             raise ContextPoisoned
-        if type(data) is not bytes:
-            data = bytes(data)
+        frame: Any = data
         try:
-            route = self._members[member].routes[data[:_ROUTE]]
-        except KeyError:
-            return self._open_any(member, data)
-        window, decrypt, salt, bound, descriptor, end, least = route
-        if len(data) < least:
-            raise OpenFailed
-        if end == 9:
-            ctr = data[7] << 8 | data[8]
-        elif end == 8:
-            ctr = data[7]
-        elif end == 10:
-            ctr = data[7] << 16 | data[8] << 8 | data[9]
-        else:
-            ctr = int.from_bytes(data[7:end], "big")
-        # A counter of this size has been opened, so one that is too small for its size fails here too.
-        if ctr <= window.last:
-            raise Replayed
+            route = self._members[member].routes[frame[_LIKE]]
+            window, decrypt, salt, bound, descriptor, header, sealed, size = route
+            aad = frame[header] + bound
+        except (KeyError, TypeError, ValueError):
+            # Not known yet; or another kind of buffer, which cannot be hashed or not be joined.
+            return self._open_any(member, bytes(data))
         try:
-            payload = decrypt((salt ^ ctr).to_bytes(NONCE, "big"), data[end:], data[4:end] + bound)
-        except InvalidTag:
+            if size == 2:
+                ctr = frame[7] << 8 | frame[8]
+            elif size == 1:
+                ctr = frame[7]
+            elif size == 3:
+                ctr = frame[7] << 16 | frame[8] << 8 | frame[9]
+            else:
+                ctr = frame[7] << 24 | frame[8] << 16 | frame[9] << 8 | frame[10]
+            # A counter of this size has been opened, so one that is too small for its size fails here too.
+            if ctr <= window.last:
+                raise Replayed
+            payload = decrypt((salt ^ ctr).to_bytes(NONCE, "big"), frame[sealed], aad)
+        except (InvalidTag, IndexError):
+            # Cut short before the end of the counter, or of the tag, or not what was sealed.
             raise OpenFailed from None
         window.last = ctr
-        return _new(Opened, (descriptor, payload, ctr))
+        opened = Opened()
+        opened.descriptor, opened.payload, opened.ctr = descriptor, payload, ctr
+        return opened
 
     def _open_any(self, member: int, data: bytes) -> Opened:
         descriptor = read_descriptor(data)
@@ -319,9 +332,10 @@ class Opener(lifetime.Uncopyable):
         if end > _ROUTE and kid > 0xFF:
             if len(peer.routes) >= _ROUTES_MAX:
                 peer.routes.clear()
-            route = (context.window, decrypt, context.salt, bound, descriptor, end, least)
-            peer.routes[data[:_ROUTE]] = route
-        return Opened(descriptor, payload, ctr)
+            header, sealed = slice(BYTES, end), slice(end, None)
+            route = (context.window, decrypt, context.salt, bound, descriptor, header, sealed, end - _ROUTE)
+            peer.routes[data[_LIKE]] = route
+        return Opened.of(descriptor, payload, ctr)
 
     def _layered(self, peer: _Peer, context: _Context, descriptor: Descriptor) -> Transform:
         """Return what opens frames with this descriptor, flags and all."""

@@ -22,7 +22,7 @@ from .alerts import Authentic, Lost, RosterSplit, Stalled, Suppressed, Unauthent
 from .batch import BATCH, BatchReader, Verdict, read_batch
 from .beacon import Beacon, read_beacon
 from .company import Companion, Company
-from .context import pack_kid, unpack_kid
+from .context import EPOCH_BITS, pack_kid, unpack_kid
 from .gate import Gate, Passage
 from .hold import HOLD_EACH, Hold
 from .keyring import Stale
@@ -33,6 +33,7 @@ from .notices import Notice
 from .opener import Opened, Opener
 from .protection import Protection
 from .provider import KeyProvider
+from .ratchet import STEP_MAX
 from .rekey import Name
 from .watch import Watch
 
@@ -140,14 +141,27 @@ class Receiving(Uncopyable):
         try:
             return self._order.let(self._take(_Waiting(number, bytes(data), offset, now), now))
         except KeyMissing:
-            companion = self._company.get(number)
-            if companion is None:
-                raise
             waiting = _Waiting(number, bytes(data), offset, now)
-            if not self._keyless.put(companion.name, waiting, len(data), now):
+            if not self._wait(waiting):
                 raise
             self._order.wait(offset)
             return []
+
+    def _wait(self, waiting: _Waiting) -> bool:
+        """Let a frame wait for its key; return False if there is no room, or the key never comes.
+
+        That is so when a later epoch or step is held: it was sealed before this side was given a key.
+        """
+        companion = self._company.get(waiting.member)
+        if companion is None:
+            return False
+        _, epoch, _ = unpack_kid(read_header(waiting.data, BYTES)[0])
+        newest = self._provider.held(companion.sender)
+        if newest is not None and 0 < newest.epoch - epoch & EPOCH_BITS <= EPOCH_BITS // 2:
+            return False
+        if self._provider.receiving(companion.sender, epoch, STEP_MAX) is not None:
+            return False
+        return self._keyless.put(companion.name, waiting, len(waiting.data), waiting.since)
 
     def retry(self, names: Iterable[Name] | None, now: float) -> None:
         """Try again what waits for the keys of these senders, of all if None."""
@@ -157,7 +171,7 @@ class Receiving(Uncopyable):
                     self.ready += self._order.let(self._take(waiting, now))
                     continue
                 except KeyMissing:
-                    if self._keyless.put(name, waiting, len(waiting.data), waiting.since):
+                    if self._wait(waiting):
                         continue
                     self._lost(waiting.member, KeyMissing, 1)
                 except SealError as error:
@@ -243,8 +257,11 @@ class Receiving(Uncopyable):
         self._passages = {key: kept for key, kept in self._passages.items() if key[0] != number}
 
     def forget(self, name: Name) -> None:
-        """Watch a session no more: it has left."""
+        """Watch a session no more: it has left, and brings no more keys."""
         self.stirred = True
+        for waiting in self._keyless.take(name):
+            self._lost(waiting.member, KeyMissing, 1)
+            self.ready += self._order.settle(waiting.offset, [])
         self._watch.forget(name)
         if self._batches is not None:
             self._batches.forget(name)

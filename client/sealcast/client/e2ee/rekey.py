@@ -243,14 +243,17 @@ class Rekeying(Uncopyable):
                 return min(self._gather_at, self._switch_at)
 
     def handle_timeout(self, now: float) -> None:
-        """Do what is due. Calling it early does nothing."""
-        if self._pending is not None and now >= self._switch_at:
-            self._fire(Cause.SETTLED, now)
-        if self._stage in (Stage.GATHERING, Stage.OVERLAPPING) and now >= self._gather_at:
-            self._fire(Cause.GATHERED, now)
-        if self._stage is Stage.STEADY and self._started and now >= self._aged_at:
-            if self._used:
-                self._fire(Cause.AGED, now)
+        """Do what is due, as of when it was due: a late call makes nothing later.
+
+        An early one does nothing.
+        """
+        while (due := self.next_timeout()) is not None and due <= now:
+            if self._pending is not None and due >= self._switch_at:
+                self._fire(Cause.SETTLED, due)
+            elif self._stage is not Stage.STEADY:
+                self._fire(Cause.GATHERED, due)
+            elif self._used:
+                self._fire(Cause.AGED, due)
             else:
                 self._aged_at = now + MAX_AGE
 

@@ -39,7 +39,7 @@ class Sending(Uncopyable):
     *on_use* is told which key something is being sealed under, before it is.
     """
 
-    __slots__ = ("_batches", "_on_use", "beaconing", "layers", "seal", "sealer")
+    __slots__ = ("_batches", "_on_use", "_parting", "beaconing", "layers", "seal", "sealer")
 
     seal: Callable[[Descriptor, Payload], bytes]
     """Seals one frame. After it, when ``stirred``, take ``control_frames`` and send them first."""
@@ -56,6 +56,7 @@ class Sending(Uncopyable):
         self.layers = SealLayers(signer.sign, padding=protection.padding, cipher=protection.cipher)
         self.sealer = Sealer(sender, base, layers=self.layers, on_use=self._using)
         self.beaconing = Beaconing()
+        self._parting: list[ControlFrame] = []
         self._batches = BatchWriter() if protection.sign_media else None
         self.seal = self.sealer.seal if self._batches is None else self._seal_noted
 
@@ -73,13 +74,20 @@ class Sending(Uncopyable):
     @property
     def stirred(self) -> bool:
         """Whether ``control_frames`` has something, or a time has to be set."""
-        return self.beaconing.urgent or (self._batches is not None and self._batches.waits_for_start)
+        return (
+            self.beaconing.urgent
+            or bool(self._parting)
+            or (self._batches is not None and self._batches.waits_for_start)
+        )
 
-    def rekey(self, base: BaseKey, now: float) -> None:
+    def rekey(self, base: BaseKey, company: Company, now: float, wall_ms: int) -> None:
         """Seal under *base* from the next call on; raises EpochRefused unless it comes later."""
-        epoch = self.sealer.epoch
+        changes = base.epoch != self.sealer.epoch
+        if changes and self.beaconing.owes:
+            # No beacon of the next epoch opens what was sealed in this one.
+            self._parting.append(self._sealed(self._beacon(company, now, wall_ms)))
         self.sealer.rekey(base)
-        if base.epoch != epoch:
+        if changes:
             self.beaconing.rekeyed(now)
 
     def control_frames(self, company: Company, now: float, wall_ms: int) -> list[ControlFrame]:
@@ -91,7 +99,11 @@ class Sending(Uncopyable):
             bodies += self._batches.take(now)
         if self.beaconing.urgent:
             bodies.insert(0, self._beacon(company, now, wall_ms))
-        return [ControlFrame(self.sealer.seal(_CONTROL, body)) for body in bodies]
+        parting, self._parting = self._parting, []
+        return [*parting, *map(self._sealed, bodies)]
+
+    def _sealed(self, body: bytes) -> ControlFrame:
+        return ControlFrame(self.sealer.seal(_CONTROL, body))
 
     def _beacon(self, company: Company, now: float, wall_ms: int) -> bytes:
         epoch = self.sealer.epoch
