@@ -18,6 +18,7 @@ from .base import Running
 __all__ = ["free_port", "run"]
 
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 def free_port() -> int:
@@ -58,7 +59,7 @@ def run(
         stderr=words,
         env={**os.environ, **(env or {})},
         start_new_session=True,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks here
+        preexec_fn=_die_with_parent,
     )
 
     def stop() -> None:
@@ -84,7 +85,7 @@ def run(
 
 def _die_with_parent() -> None:
     # The benchmark may be killed; its servers are not to outlive it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _announced(process: subprocess.Popen[bytes], timeout: float) -> int:
@@ -124,10 +125,8 @@ def _children(pid: int) -> list[int]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
-    except subprocess.TimeoutExpired:
-        pass
     # Whatever is left of the group, workers included.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -41,9 +41,9 @@ def handshake(sock: socket.socket, path: str, subprotocol: str = "") -> None:
     if subprotocol:
         lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
     sock.sendall("\r\n".join((*lines, "", "")).encode())
-    answer = _headers(sock)
-    if b" 101 " not in answer.partition(b"\r\n")[0]:
-        raise RuntimeError(f"no upgrade at {path}: {answer.partition(b'\r\n')[0].decode(errors='replace')}")
+    status = _headers(sock).partition(b"\r\n")[0]
+    if b" 101 " not in status:
+        raise RuntimeError(f"no upgrade at {path}: {status.decode(errors='replace')}")
 
 
 def _headers(sock: socket.socket) -> bytes:
