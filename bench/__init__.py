@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m bench`` runs them, ``bench/README.md`` says what they mean."""
