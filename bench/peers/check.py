@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import selectors
 import socket
@@ -15,11 +17,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .base import Peer, Wrap
+from .base import Peer, Running, Wrap
 from .catalogue import every_peer
 from .installed import project_version
 
-__all__ = ["FRAMES", "SIZES", "examine", "version_of"]
+__all__ = ["FRAMES", "SIZES", "Reader", "examine", "message", "payload", "version_of"]
 
 FRAMES = 100
 """Of each size; they are sent in one go, so that a server that joins frames does join them."""
@@ -28,7 +30,8 @@ SIZES = (64, 1200)
 """Bytes of a payload: headers of both lengths occur."""
 
 _MAGIC = b"\x93sealch\xfa"
-_PATIENCE = 15.0
+_ESTABLISHED = "01"
+"""In /proc/net/tcp."""
 _GRACE = 0.2
 """Seconds in which what must not come would come."""
 
@@ -88,12 +91,17 @@ def message(wrap: Wrap, number: int, data: bytes) -> bytes:
     return bytes(prefix) + data + wrap.suffix
 
 
-def examine(peer: Peer) -> str | None:
+def examine(peer: Peer, patience: float = 15.0) -> str | None:
     """Start a peer, relay through it, end it; return what is wrong, or None.
 
     One sender and three receivers in a channel, a stranger in another. Every payload must reach every
     receiver whole, once and in order; the sender gets its own if ``echoes`` says so, the stranger nothing;
-    the framing is as steady as ``steady`` says; and no process is left.
+    the framing is as steady as ``steady`` says; the processes that hold the connections are those whose CPU
+    is measured; and none is left.
+
+    Args:
+        peer: whose ``missing()`` says None.
+        patience: seconds until all frames of a size must have arrived.
 
     Raises:
         RuntimeError: it does not start, or refuses a member.
@@ -108,12 +116,12 @@ def examine(peer: Peer) -> str | None:
             for user in users
         ]
         stranger = Reader(stack.enter_context(peer.join(running.port, "elsewhere", "stranger", sends=False)))
-        fault = _relay(peer, readers, stranger)
+        fault = _relay(peer, readers, stranger, patience) or _uncounted(running)
     left = [pid for pid in running.pids if _alive(pid)]
     return fault or (f"processes {left} outlived it" if left else None)
 
 
-def _relay(peer: Peer, readers: Sequence[Reader], stranger: Reader) -> str | None:
+def _relay(peer: Peer, readers: Sequence[Reader], stranger: Reader, patience: float) -> str | None:
     sender = readers[0]
     due = readers if peer.echoes else readers[1:]
     everyone = (*readers, stranger)
@@ -123,7 +131,7 @@ def _relay(peer: Peer, readers: Sequence[Reader], stranger: Reader) -> str | Non
         for reader in everyone:
             reader.begin(size)
         sender.sock.sendall(b"".join(message(wrap, n, payload(n, size)) for n in counters))
-        _read(everyone, due, counters.stop)
+        _read(everyone, due, counters.stop, time.monotonic() + patience)
         if fault := _fault(peer, readers, due, counters.stop):
             return f"{size} bytes: {fault}"
     if stranger.counters:
@@ -131,9 +139,8 @@ def _relay(peer: Peer, readers: Sequence[Reader], stranger: Reader) -> str | Non
     return None
 
 
-def _read(everyone: Iterable[Reader], due: Iterable[Reader], count: int) -> None:
-    """Read until all have *count* frames, and a little longer."""
-    end = time.monotonic() + _PATIENCE
+def _read(everyone: Iterable[Reader], due: Iterable[Reader], count: int, end: float) -> None:
+    """Read until all have *count* frames, and a little longer; but not after *end*."""
     with selectors.DefaultSelector() as selector:
         for reader in everyone:
             reader.sock.setblocking(False)
@@ -164,6 +171,20 @@ def _fault(peer: Peer, readers: Sequence[Reader], due: Sequence[Reader], count: 
         if peer.steady and len(reader.strides) > 1:
             return f"its framing is not steady: payloads {sorted(reader.strides)} bytes apart"
     return None
+
+
+def _uncounted(running: Running) -> str | None:
+    held = set()
+    for pid in running.pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                held.add(os.readlink(entry))
+    lost = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == _ESTABLISHED and int(local.rpartition(":")[2], 16) == running.port:
+            lost += f"socket:[{inode}]" not in held
+    return f"{lost} connections belong to processes that are not counted" if lost else None
 
 
 def _alive(pid: int) -> bool:

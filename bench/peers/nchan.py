@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,11 +13,14 @@ from .base import Running
 from .installed import DEBIAN, first_line
 from .plain import Plain
 from .process import free_port, run
+from .websocket import connect
 
 __all__ = ["PEERS"]
 
 _BODIES = Path("/var/lib/nginx/body")
 """Debian's nchan has this path built in; its directive for another one is refused as a duplicate."""
+
+_MANY = 65536
 
 
 class Nchan(Plain):
@@ -54,13 +58,22 @@ class Nchan(Plain):
             # The user whom Debian's nginx gives _BODIES to; nginx insists on doing the same at each start.
             user = "user www-data;"
             folder.chmod(0o755)
-        path.write_text(_CONFIGURATION.format(module=module, folder=folder, port=port, user=user))
-        return run(
+        path.write_text(
+            _CONFIGURATION.format(module=module, folder=folder, port=port, user=user, files=_files_allowed())
+        )
+        running = run(
             [str(program), "-e", "stderr", "-p", str(folder), "-c", str(path)],
             port=port,
-            workers=True,
             cleanup=lambda: shutil.rmtree(folder, ignore_errors=True),
         )
+        try:
+            # The master listens before it has a worker; an answer comes only from one.
+            connect(port, "/c/start").close()
+            running.pids += _workers(running.pids[0])
+        except BaseException:
+            running.__exit__(None, None, None)
+            raise
+        return running
 
 
 def _installed() -> tuple[Path, Path, Path]:
@@ -68,6 +81,15 @@ def _installed() -> tuple[Path, Path, Path]:
     if files is None:
         raise RuntimeError("nginx or its module nchan is not there")
     return files
+
+
+def _files_allowed() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY if hard == resource.RLIM_INFINITY else min(hard, _MANY)
+
+
+def _workers(master: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
 
 def _files() -> tuple[Path, Path, Path] | None:
@@ -84,10 +106,11 @@ load_module {module};
 {user}
 daemon off;
 worker_processes 1;
+worker_rlimit_nofile {files};
 pid {folder}/pid;
 error_log stderr error;
 events {{
-  worker_connections 65536;
+  worker_connections {files};
   multi_accept on;
 }}
 http {{

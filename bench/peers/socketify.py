@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes.util
+import sys
 from typing import Any
 
 from .plain import PythonServer
 
 __all__ = ["PEERS"]
+
+_BINARY = 2
 
 
 class Socketify(PythonServer):
@@ -25,14 +28,22 @@ class Socketify(PythonServer):
 PEERS = (
     Socketify(
         "socketify",
-        "uWebSockets' publish, which joins a loop turn's frames; no tokens, rights, counters or metrics",
+        "uWebSockets' publish, joining what arrives from several clients in a turn but not what arrives from "
+        "one; no checks at all",
         __name__,
         ("socketify",),
+    ),
+    Socketify(
+        "socketify-coalescing",
+        "the same, but published after the turn, so that up to 32 frames share a write; no checks at all",
+        __name__,
+        ("socketify",),
+        "--coalesce",
     ),
 )
 
 
-def serve() -> None:
+def serve(*, coalesce: bool) -> None:
     """Relay until terminated; print the port."""
     from socketify import App
     from socketify.native import lib
@@ -40,6 +51,7 @@ def serve() -> None:
     from .serving import MESSAGE_MAX, OUTBOX_MAX, announce
 
     app = App()
+    turn: list[tuple[Any, bytes, bytes]] = []
 
     def upgrade(response: Any, request: Any, context: Any) -> None:
         response.upgrade(
@@ -53,12 +65,32 @@ def serve() -> None:
     def opened(ws: Any) -> None:
         ws.subscribe(ws.get_user_data())
 
-    def relay(ws: Any, message: bytes, opcode: int) -> None:
+    def publish(sender: Any, topic: bytes, message: bytes) -> None:
         # socketify's own publish() sends to the sender too; uWebSockets' leaves it out.
-        topic = ws.get_user_data()
         lib.uws_ws_publish_with_options(
-            app.SSL, ws.ws, topic, len(topic), message, len(message), opcode, False
+            app.SSL, sender, topic, len(topic), message, len(message), _BINARY, False
         )
+
+    def relay(ws: Any, message: bytes, opcode: int) -> None:
+        publish(ws.ws, ws.get_user_data(), message)
+
+    def collect(ws: Any, message: bytes, opcode: int) -> None:
+        # Inside this handler uWebSockets' cork belongs to the sender, and of more than 32 frames for a
+        # receiver each would be a write of its own.
+        turn.append((ws.ws, ws.get_user_data(), message))
+
+    def flush(_: None) -> None:
+        for part in turn:
+            publish(*part)
+        turn.clear()
+
+    def closed(ws: Any, code: int, reason: bytes | None) -> None:
+        # Without this handler socketify keeps what it knows of the connection. The pointer is about to
+        # dangle; the receivers are all others now.
+        for sender, topic, message in turn:
+            if sender == ws.ws:
+                app.publish(topic, message)
+        turn[:] = [part for part in turn if part[0] != ws.ws]
 
     app.ws(
         "/*",
@@ -71,16 +103,20 @@ def serve() -> None:
             "send_pings_automatically": False,
             "upgrade": upgrade,
             "open": opened,
-            "message": relay,
+            "message": collect if coalesce else relay,
+            "close": closed,
         },
     )
     app.listen({"host": "127.0.0.1", "port": 0}, lambda config: announce(config.port))
     # libuv's loop alone: App.run() polls it from asyncio's, which costs CPU even when nothing happens.
-    app.loop.uv_loop.run()
+    loop = app.loop.uv_loop
+    after = loop.create_check(flush, None) if coalesce else None
+    loop.run()
+    del after
 
 
 if __name__ == "__main__":
     from .serving import allow_connections
 
     allow_connections()
-    serve()
+    serve(coalesce="--coalesce" in sys.argv)
