@@ -66,8 +66,12 @@ build: setup  ## Build the distribution, install it elsewhere, and run it there
 	cd "$$scratch" && venv/bin/sealcast version && \
 	venv/bin/python -c 'import sealcast.client, sealcast.protocol.session'
 
+.PHONY: bench-peers
+bench-peers:  ## Install servers to compare with, into the tree (ARGS='python nats': only these)
+	@bench/peers/install.sh $(ARGS)
+
 clean:  ## Remove the environments and everything that can be made again
-	rm -rf $(VENV) $(BLIND) build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) $(BLIND) .venv-bench bench/.cache build dist htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find protocol client server tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
