@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test simulate test-blind verify-blind lint docs bench build clean
+.PHONY: help setup demo test simulate test-blind verify-blind lint docs bench bench-quick build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
@@ -56,7 +56,10 @@ docs: setup  ## Check that the generated sections of the documentation are up to
 	@$(BIN)/python docs/generate.py --check
 
 bench: setup  ## Measure (see bench/README.md)
-	@$(BIN)/python bench/run.py $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-quick: setup  ## The same in small, in less than five minutes
+	@$(BIN)/python -m bench --quick $(ARGS)
 
 build: setup  ## Build the distribution, install it elsewhere, and run it there
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \

@@ -71,6 +71,7 @@ class Sealcast(Peer):
         # Rates are limits of abuse, and a benchmark is nothing else; what stays is the work of checking them.
         server = {o.path[1]: _UNREACHED for o in PROCESS if o.path[0] == "server" and o.unit in _RATES}
         limits = {o.path[1]: _UNREACHED for o in APP if o.path[0] == "limits" and o.unit in _RATES}
+        rates = {o.path[1]: _UNREACHED for o in APP if o.path[0] == "rates" and o.unit != "s"}
         server |= {"port": port, "connections": _MANY}
         limits |= {"connections": _MANY, "members": _MANY, "channels": _MANY}
         return "\n".join(
@@ -85,6 +86,8 @@ class Sealcast(Peer):
                 f'certificate = "{CERTIFICATE}"',
                 "[apps.limits]",
                 *(f"{name} = {value}" for name, value in limits.items()),
+                "[apps.rates]",
+                *(f"{name} = {value}" for name, value in rates.items()),
                 "",
             )
         )

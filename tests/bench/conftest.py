@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from bench import load
 from bench.peers.base import Wrap
 from bench.toolchain import compiler
