@@ -34,6 +34,7 @@ async def test_flip(trial: Any, kind: str) -> None:
         nonlocal forged
         bob = meeting.bob
         bob.rule = once_each(bob, "alice", bend)
+        # Each makes a member; that all bits of a hello count is tested where hellos are read.
         for at, hello in enumerate(flips(bob.hello("alice"), every=7)):
             await meeting.announce("alice", hello, INVENTED + at, to="bob")
             forged += 1
