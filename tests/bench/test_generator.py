@@ -1,4 +1,4 @@
-"""The load generator sees everything that a relay can do wrong with a frame, and nothing where all is well."""
+"""The load generator sees everything that a relay can do wrong with a frame, and nothing if all is well."""
 
 from __future__ import annotations
 
