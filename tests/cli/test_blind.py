@@ -125,6 +125,7 @@ async def test_a_relay_that_was_given_keys_is_caught_with_the_place(tmp_path: Pa
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_when_told_to_stop_it_ends_its_relay_and_removes_its_files(
     tmp_path: Path, number: signal.Signals
