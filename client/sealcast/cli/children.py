@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..signals import KILL, signal_child
+
 __all__ = ["Child", "ChildFailed", "Children"]
 
 _LINE_MAX: Final = 16 * 1024 * 1024
@@ -67,8 +69,7 @@ class Child:
 
     def terminate(self) -> None:
         """Send SIGTERM."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        signal_child(self._process, signal.SIGTERM)
 
     async def event(self, name: str, timeout: float | None) -> dict[str, Any]:
         """Wait until it has said *name*, for ever if *timeout* is None; return what it said.
@@ -99,11 +100,10 @@ class Child:
         """End it, whatever it does."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        for wish in (self.terminate, self._process.kill):
+        for wish in (signal.SIGTERM, KILL):
             if self._process.returncode is not None:
                 break
-            with contextlib.suppress(ProcessLookupError):
-                wish()
+            signal_child(self._process, wish)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _PATIENCE)
         await self._reading

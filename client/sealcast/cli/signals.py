@@ -1,15 +1,20 @@
-"""Being told to stop: a channel is left and a terminal given back before the process ends."""
+"""Being told to stop, so that a channel is left and a terminal given back; and telling children."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Final
 
 import typer
 
-__all__ = ["leaving_on_signal"]
+__all__ = ["KILL", "leaving_on_signal", "signal_child"]
+
+KILL: Final[signal.Signals] = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""What nobody can ignore."""
 
 
 @contextlib.asynccontextmanager
@@ -39,3 +44,14 @@ async def leaving_on_signal() -> AsyncIterator[None]:
         with contextlib.suppress(NotImplementedError):
             for number in numbers:
                 loop.remove_signal_handler(number)
+
+
+def signal_child(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal to a child that asyncio waits for; nothing happens to one that has ended.
+
+    Its own ``send_signal``, ``terminate`` and ``kill`` look first whether it has ended, and when it just
+    has, they take its exit status away from asyncio, which then says 255.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)

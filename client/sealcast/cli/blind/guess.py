@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..signals import KILL, signal_child
 from .failures import GuessFailed
 from .guesser import order
 from .needles import Hit, Text
@@ -126,6 +127,5 @@ async def _ask(
             told(share.index, answer["done"])
         raise GuessFailed("a worker that tries keys ended before it was done")
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        signal_child(process, KILL)
         await process.communicate()  # closes its pipes, and waits

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from ..signals import KILL, signal_child
 from .failures import RelayFailed
 
 __all__ = ["LOG", "MARKER_VARIABLE", "RUNNER", "RelayProcess"]
@@ -116,14 +117,11 @@ class RelayProcess:
         process = self._process
         if process.stdin is not None:
             process.stdin.close()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
+        signal_child(process, signal.SIGCONT)
         try:
             await asyncio.wait_for(process.communicate(), _END_TIMEOUT)  # closes its pipes, and waits
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            signal_child(process, KILL)
             await process.wait()
         return self.status
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import contextlib
 import importlib.util
 import json
 import re
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ..signals import KILL, signal_child
 from .failures import ProbeFailed
 from .memory import Mapping
 
@@ -114,8 +114,7 @@ async def closure(module: str, directory: Path) -> Closure:
     except TimeoutError:
         raise ProbeFailed(f"{module} could not be imported within {_PROBE_TIMEOUT:g} s") from None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        signal_child(process, KILL)
         await process.communicate()  # closes its pipes, and waits
     if process.returncode:
         last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]

@@ -94,7 +94,13 @@ class Stage:
 
     async def talk(self, pace: Pace) -> None:
         """Let everybody talk at the same time; raises TimeoutError when somebody is not met."""
-        await asyncio.gather(*(group.talk(pace) for group in self.groups))
+        talks = [asyncio.create_task(group.talk(pace)) for group in self.groups]
+        try:
+            await asyncio.gather(*talks)
+        finally:
+            for talk in talks:
+                talk.cancel()
+            await asyncio.gather(*talks, return_exceptions=True)
 
     async def freeze(self) -> Watched:
         """Stop the relay for as long as it takes to read it."""
