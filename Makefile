@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test simulate test-blind verify-blind lint docs bench bench-quick build clean
+.PHONY: help setup demo test simulate test-blind verify-blind lint docs bench bench-quick bench-peers build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
@@ -69,7 +69,6 @@ build: setup  ## Build the distribution, install it elsewhere, and run it there
 	cd "$$scratch" && venv/bin/sealcast version && \
 	venv/bin/python -c 'import sealcast.client, sealcast.protocol.session'
 
-.PHONY: bench-peers
 bench-peers:  ## Install servers to compare with, into the tree (ARGS='python nats': only these)
 	@bench/peers/install.sh $(ARGS)
 
