@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..signals import KILL, signal_child
+from .signals import KILL, signal_child
 
 __all__ = ["Child", "ChildFailed", "Children"]
 
