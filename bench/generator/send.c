@@ -81,7 +81,7 @@ uint64_t next_due(void) {
 /* Senders take turns, so their frames are spread evenly over time. A frame carries the time at which it
  * was due: what the generator is late counts as delay, and is told apart in the lags. */
 void send_due(uint64_t now) {
-    for (uint64_t due; (due = next_due()) <= now; pace_next++) {
+    for (uint64_t due; (due = next_due()) <= now && due < measure_end; pace_next++) {
         struct member *member = senders[pace_next % sender_count];
         if (member->closed) continue;
         uint8_t *room = room_for(member, 1);

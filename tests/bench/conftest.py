@@ -13,72 +13,71 @@ from bench.peers.base import Wrap
 from bench.toolchain import compiler
 
 SIZE = 100
-HEAD = b"to:relay" + (1 << 24).to_bytes(4, "big")
+FIRST = 1 << 24
+HEAD = b"to the relay" + FIRST.to_bytes(4, "big")
 FRAMING = b"from"
 
 Treatment = Callable[[int, int, bytes], list[bytes]]
-"""(the sender's n-th frame, the receiver's number, the payload) → what to write to this receiver."""
+"""(which frame of the sender, which member, its payload) → what to write to this member."""
 
 
-def honestly(number: int, receiver: int, payload: bytes) -> list[bytes]:
-    return [FRAMING + payload]
-
-
-@pytest.fixture(autouse=True)
-def _needs_a_compiler(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("compiled") and compiler() is None:
-        pytest.skip("no C compiler here")
+def honestly(number: int, member: int, payload: bytes) -> list[bytes]:
+    """Pass a frame on to everybody but its sender, who is member 0."""
+    return [FRAMING + payload] if member else []
 
 
 class Room:
-    """Socket pairs; what the first member sends goes to the others, after the treatment."""
+    """Members on socket pairs. What the first one sends goes to the others, after the treatment."""
 
-    def __init__(self, receivers: int, treat: Treatment, *, stalled: int = 0) -> None:
+    def __init__(self, receivers: int, treat: Treatment) -> None:
         self.heads: list[bytes] = []
+        """What stood before the payloads that the sender sent."""
         self._treat = treat
-        self._pairs = [socket.socketpair() for _ in range(receivers + 1)]
-        for near, far in self._pairs:
-            near.settimeout(10)
-            far.settimeout(10)
-        self.members = [
-            load.Member(near, 0, Wrap(HEAD, b"!", len(HEAD) - 4, 4) if n == 0 else None)
-            for n, (near, _) in enumerate(self._pairs)
-        ]
-        for member in self.members[len(self.members) - stalled :]:
-            member.reads = False
+        pairs = [socket.socketpair() for _ in range(receivers + 1)]
+        self._near, self._far = zip(*pairs, strict=True)
+        for far in self._far:
+            far.settimeout(20)
+        sender = load.Member(self._near[0], 0, Wrap(HEAD, b"!", counter_at=len(HEAD) - 4, counter_bytes=4))
+        self.members = [sender, *(load.Member(near, 0) for near in self._near[1:])]
         self._thread = threading.Thread(target=self._relay)
         self._thread.start()
 
-    def _relay(self) -> None:
-        source = self._pairs[0][1].makefile("rb")
-        number = 0
-        with contextlib.suppress(OSError):
-            while message := source.read(len(HEAD) + SIZE + 1):
-                self.heads.append(message[: len(HEAD)])
-                for receiver, (_, far) in enumerate(self._pairs):
-                    for piece in self._treat(number, receiver, message[len(HEAD) : -1]):
-                        if receiver or piece[:1] == b"\0":
-                            far.sendall(piece)
-                number += 1
-        source.close()
+    def run(self, *, seconds: float = 0.1, echoes: bool = False, rate: float = 0) -> load.Outcome:
+        """Let the generator loose."""
+        timing = load.Timing(0, seconds, 0.3)
+        window = 0 if rate else 16
+        return load.run(self.members, (), SIZE, window=window, rate=rate, timing=timing, echoes=echoes)
+
+    def hang_up(self, member: int) -> None:
+        """End a member's connection from the relay's side."""
+        self._far[member].shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for near, _ in self._pairs:
+        for near in self._near:
             near.close()
         self._thread.join()
-        for _, far in self._pairs:
+        for far in self._far:
             far.close()
+
+    def _relay(self) -> None:
+        number = 0
+        with contextlib.suppress(OSError), self._far[0].makefile("rb") as source:
+            while message := source.read(len(HEAD) + SIZE + 1):
+                self.heads.append(message[: len(HEAD)])
+                for member, far in enumerate(self._far):
+                    for piece in self._treat(number, member, message[len(HEAD) : -1]):
+                        far.sendall(piece)
+                number += 1
 
 
 @pytest.fixture
-def rooms() -> Iterator[Callable[..., Room]]:
-    """Make rooms that are closed at the end."""
-    made: list[Room] = []
+def room() -> Iterator[Callable[..., Room]]:
+    """Make rooms, which are closed at the end."""
+    if compiler() is None:
+        pytest.skip("no C compiler here")
+    with contextlib.ExitStack() as stack:
 
-    def make(receivers: int = 3, treat: Treatment = honestly, **more: int) -> Room:
-        made.append(Room(receivers, treat, **more))
-        return made[-1]
+        def make(receivers: int = 3, treat: Treatment = honestly) -> Room:
+            return stack.enter_context(contextlib.closing(Room(receivers, treat)))
 
-    yield make
-    for room in made:
-        room.close()
+        yield make
