@@ -20,6 +20,7 @@ from sealcast.protocol.codes import Code, end, returns
 from sealcast.protocol.errors import RemoteProtocolError, SealcastError
 from sealcast.protocol.session import PENDING_MAX, Machine, RequestExpired
 
+from .alarm import Alarm
 from .directs import Directs
 from .errors import Disconnected, LimitExceeded, RequestRefused, RequestTimeout
 from .outgoing import Outgoing
@@ -93,7 +94,7 @@ class Link:
         self._requests: dict[int, Request] = {}
         self._undoing = Undoing()
         self._tasks = TaskSet()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._on_time)
         self._writer: asyncio.Task[None] | None = None
         self.directs = Directs(self, welcome.limits.get("directs_per_minute"))
         """What its memberships send to single members."""
@@ -156,8 +157,7 @@ class Link:
         self._machine.close()
         self._outgoing.close()
         self.directs.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.set(None)
         requests, self._requests = self._requests, {}
         for request in requests.values():
             request.lost(code, returns(code.number))
@@ -385,13 +385,10 @@ class Link:
     # --- time ---
 
     def _wake_at(self, deadline: float) -> None:
-        if self._timer is None or deadline < self._timer.when():
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._on_time)
+        if self._alarm.due is None or deadline < self._alarm.due:
+            self._alarm.set(deadline)
 
     def _on_time(self) -> None:
-        self._timer = None
         for due in self._machine.handle_timeout(self._loop.time()):
             if isinstance(due, RequestExpired):
                 self._requests[due.ref].fail(RequestTimeout())

@@ -11,6 +11,7 @@ from sealcast.protocol import controls
 from sealcast.protocol.descriptor import Descriptor
 from sealcast.protocol.names import Kind
 
+from .alarm import Alarm
 from .e2ee import ChannelCrypto, ControlFrame
 from .errors import SealError
 
@@ -54,7 +55,7 @@ class Sealing:
 
     """
 
-    __slots__ = ("_crypto", "_loop", "_reception", "_route", "_timer")
+    __slots__ = ("_alarm", "_crypto", "_loop", "_reception", "_route")
 
     def __init__(
         self, crypto: ChannelCrypto, reception: Reception, route: Callable[[], Route | None]
@@ -63,14 +64,14 @@ class Sealing:
         self._reception = reception
         self._route = route
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._on_time)
 
     def seal(self, descriptor: Descriptor, payload: bytes) -> bytes:
         """Seal a frame or message; what has to go out before it is queued by then."""
-        if self._timer is not None and self._timer.when() <= self._loop.time():
+        due = self._alarm.due
+        if due is not None and due <= self._loop.time():
             # The loop is late. What is due may be another key, so that who left does not have this one.
-            self._timer.cancel()
-            self._on_time()
+            self._alarm.ring()
         frame = self._crypto.seal(descriptor, payload)
         if descriptor.kind is Kind.MESSAGE:
             self._crypto.hasten()
@@ -123,22 +124,12 @@ class Sealing:
             else:
                 direct = controls.Direct(channel=route.channel, member=item.member, data=item.data)
                 route.link.directs.put(direct, lambda: self._route() is route)
-        self._wake_at(self._crypto.next_timeout())
+        self._alarm.set(self._crypto.next_timeout())
 
     def stop(self) -> None:
         """Let no time pass: there is no connection, or no membership any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _wake_at(self, due: float | None) -> None:
-        if self._timer is not None:
-            if self._timer.when() == due:
-                return
-            self._timer.cancel()
-        self._timer = None if due is None else self._loop.call_at(due, self._on_time)
+        self._alarm.set(None)
 
     def _on_time(self) -> None:
-        self._timer = None
         self._crypto.handle_timeout(self._loop.time())
         self.settle()
