@@ -1,158 +1,184 @@
-"""What joins, leaves and rekeys cost under managed keys.
+"""A leave in a managed channel, over sockets: how long until everybody uses a new key and opens the others'.
 
-    python bench/rekey.py [--members N] [--rounds N] [--json]
+    python bench/rekey.py [--members N] [--rounds N] [--processes N] [--rate N] [--kem NAME] [--json]
 
-Workload: a channel of N members (50), all verified by one authority, each with a key that it has used. Per
-round one member leaves, and one sender's share is measured: gathering ends, the new key is made, wrapped
-to the N - 2 who remain, and their acks are taken. Then one member joins, and one is heard: a certificate
-and a key to verify, one wrap to make or to open. Done for each key encapsulation and suite.
+Workload: a relay process, and N members (50), all of them senders: real SDK clients in a few generator
+processes (``company.py``), each of which sends a frame of 120 bytes twice a second. Per round one member
+leaves, all others make a new key, wrap it to the N - 2 who remain, and use it; then the member comes back.
 
-Not counted: the hello's signature (about one Ed25519 verification for each member that joins), sockets,
-the event loop, and the frames themselves. Times are CPU time of this thread; the table gives medians.
+Measured, from the moment when the leave is called: when the last sender used its new key, and when the
+last member had opened a frame under the new key of every other. 250 ms of it are the wait for further
+leaves; SWITCH, 1 s after those, is the time at which a sender waits for acks no longer. Counted: frames
+that a member should have opened and has not (each sender's frames are numbered), and CPU of relay and
+generators. On a machine where all members share two cores they are the limit: "one member" is what each
+would need on a machine of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import secrets
 import statistics
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
-import cryptography
+APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+CONFIG = f"""
+[server]
+port = 0
 
-from sealcast.client.e2ee.context import Sender, context_id
-from sealcast.client.e2ee.direct import Direct, encode_ack
-from sealcast.client.e2ee.hello import Hello, Role
-from sealcast.client.e2ee.identity import Authority, Identity
-from sealcast.client.e2ee.kem import kem_by_name
-from sealcast.client.e2ee.managed import ManagedKeys
-from sealcast.client.e2ee.peers import Introduction
-from sealcast.client.e2ee.rekey import GATHER
-from sealcast.client.e2ee.suites import Suite, suite_by_name
-from sealcast.client.e2ee.trust import AuthorityTrust
+[log]
+format = "json"
 
-APP, CHANNEL, WALL = "0123456789abcdef0123456789abcdef", "bench", 1_790_000_000.0
-CTX = context_id(APP, CHANNEL)
-AUTHORITY = Authority.generate()
+[[apps]]
+app_id = "{APP}"
+certificate = "{CERTIFICATE}"
+"""
 
 
-class Member:
-    """One member's keys, and how it is introduced."""
+class Worker:
+    """A process that answers lines of JSON."""
 
-    def __init__(self, number: int, suite: Suite, kem: int) -> None:
-        self.number = number
-        self.identity = Identity.generate()
-        self.sender = Sender(CTX, suite, f"user {number}", secrets.token_bytes(16))
-        trust = AuthorityTrust(AUTHORITY.public)
-        self.keys = ManagedKeys(APP, CHANNEL, self.sender, self.identity, trust, kem=kem)
-        certificate = AUTHORITY.certify(
-            APP,
-            CHANNEL,
-            self.sender.user,
-            self.identity.public,
-            not_before=int(WALL) - 1,
-            not_after=int(WALL) + 86400,
+    def __init__(self, stack: ExitStack, setup: dict[str, Any]) -> None:
+        program = str(Path(__file__).with_name("company.py"))
+        self._process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
         )
-        public, keys = self.identity.public, self.keys
-        hello = Hello(
-            Role.MEMBER,
-            suite.id,
-            self.sender.user,
-            self.sender.session,
-            public,
-            kem,
-            keys.kem_public,
-            0,
-            bytes(8),
-        )
-        self.introduction = Introduction(number, hello, certificate)
+        stack.callback(self._process.terminate)
+        self._write(setup)
 
-    def use(self) -> None:
-        self.keys.mark_used(self.keys.sending(self.sender))
+    def _write(self, what: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
 
+    def order(self, what: str, **more: Any) -> None:
+        self._write({"do": what, **more})
 
-def cpu_ms(work: Callable[..., Any], *arguments: Any) -> float:
-    start = time.thread_time_ns()
-    work(*arguments)
-    return (time.thread_time_ns() - start) / 1e6
+    def answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a generator process has ended")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
 
-def take_all(keys: ManagedKeys, directs: list[tuple[int, bytes]], now: float) -> None:
-    for member, data in directs:
-        keys.receive_direct(member, data, now)
+def ask_all(workers: list[Worker], what: str, **more: Any) -> list[dict[str, Any]]:
+    for worker in workers:
+        worker.order(what, **more)
+    return [worker.answer() for worker in workers]
 
 
-def measure(suite: Suite, kem: int, count: int, rounds: int) -> dict[str, float]:
-    members = [Member(number, suite, kem) for number in range(1, count + 1)]
-    sender, receiver = members[0], members[1]
-    now = 0.0
-    entry = cpu_ms(sender.keys.joined, [member.introduction for member in members[1:]], now, WALL)
-    receiver.keys.joined([sender.introduction], now, WALL)
-    sender.keys.outgoing()
-    samples: dict[str, list[float]] = {name: [] for name in ("leave", "acks", "join", "open")}
-    sizes = []
-    for _ in range(rounds):
-        sender.use()
-        leaver = members.pop()
-        now += 5.0
-        sender.keys.remove_member(leaver.number, now)
-        now += GATHER
-        samples["leave"].append(cpu_ms(sender.keys.handle_timeout, now))
-        wraps: list[Direct] = sender.keys.outgoing()
-        assert len(wraps) == count - 2
-        sizes.append(sum(len(wrap.data) for wrap in wraps))
-        epoch = sender.keys.sending(sender.sender).epoch + 1
-        wrap = next(wrap for wrap in wraps if wrap.member == receiver.number)
-        samples["open"].append(cpu_ms(receiver.keys.receive_direct, 1, wrap.data, now))
-        acks = [(wrap.member, encode_ack(epoch, 0)) for wrap in wraps]
-        samples["acks"].append(cpu_ms(take_all, sender.keys, acks, now))
-        assert sender.keys.sending(sender.sender).epoch == epoch
-        sender.use()
-        samples["join"].append(cpu_ms(sender.keys.add_member, leaver.introduction, now, WALL))
-        members.append(leaver)
-        sender.keys.outgoing()
-    medians = {f"{name} ms": round(statistics.median(values), 3) for name, values in samples.items()}
-    return {**medians, "entry ms": round(entry, 3), "leave kB": round(statistics.median(sizes) / 1000, 1)}
+def start_relay(stack: ExitStack) -> tuple[int, int]:
+    """Start the relay by its command line; return its pid and port."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    (folder / "relay.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "sealcast.cli", "serve", "--config", str(folder / "relay.toml")]
+    process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    stack.callback(process.terminate)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("{") and (told := json.loads(line))["event"] == "listening":
+            return process.pid, told["port"]
+    raise RuntimeError("the relay did not start")
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds of a process's main thread, to the nanosecond."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def one_round(relay: int, workers: list[Worker], leaver: int, members: int) -> dict[str, float]:
+    host = workers[leaver % len(workers)]
+    cpu = cpu_of(relay)
+    ask_all(workers, "expect", leaver=leaver)
+    host.order("leave", number=leaver)
+    began = host.answer()["began"]
+    answers = ask_all(workers, "rekeyed", leaver=leaver)
+    relay_cpu = cpu_of(relay) - cpu
+    done = max(answer["at"] for answer in answers)
+    spent = sum(answer["cpu"] for answer in answers)
+    host.order("join", numbers=[leaver])
+    host.answer()
+    ask_all(workers, "settle")
+    return {
+        "all switched s": max(answer["switched"] for answer in answers) - began,
+        "all open s": done - began,
+        "opened": sum(answer["opened"] for answer in answers),
+        "relay cpu s": relay_cpu,
+        "generators cpu s": spent,
+        "busiest generator": max(answer["cpu"] / answer["seconds"] for answer in answers),
+        "one member cpu ms": spent / (members - 1) * 1000,
+    }
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Hold the meeting; return what was measured."""
+    with ExitStack() as stack:
+        relay, port = start_relay(stack)
+        setup = {
+            "app": APP,
+            "certificate": CERTIFICATE,
+            "port": port,
+            "authority": secrets.token_hex(32),
+            "members": options.members,
+            "rate": options.rate,
+            "kem": options.kem,
+        }
+        shares = [list(range(n, options.members, options.processes)) for n in range(options.processes)]
+        workers = [Worker(stack, setup | {"numbers": share}) for share in shares]
+        for worker, share in zip(workers, shares, strict=True):
+            worker.order("join", numbers=share)
+            worker.answer()
+        ask_all(workers, "settle")
+        rounds = [
+            one_round(relay, workers, n % options.members, options.members) for n in range(options.rounds)
+        ]
+        counts: dict[str, int] = {}
+        for answer in ask_all(workers, "counts"):
+            for name, count in answer.items():
+                counts[name] = counts.get(name, 0) + count
+    return {"lost": counts.pop("lost", 0), "counts": counts, "rounds": rounds}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=2, help="generator processes")
+    parser.add_argument("--rate", type=float, default=2.0, help="frames per second of each member")
+    parser.add_argument("--kem", choices=("x25519", "x-wing"), default="x25519")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    rows = [
-        {
-            "suite": suite,
-            "kem": kem,
-            **measure(suite_by_name(suite), kem_by_name(kem), options.members, options.rounds),
-        }
-        for suite in ("AES_128_GCM", "AES_256_GCM")
-        for kem in ("x25519", "x-wing")
-    ]
+    load = round(os.getloadavg()[0], 2)
+    about = {
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": load,
+    }
+    result = run(options)
     if options.json:
-        machine = {
-            "python": platform.python_version(),
-            "cryptography": cryptography.__version__,
-            "machine": platform.machine(),
-            "members": options.members,
-        }
-        json.dump({**machine, "unit": "ms of CPU, medians", "rows": rows}, sys.stdout, indent=2)
+        json.dump({"machine": about, "members": options.members, **result}, sys.stdout, indent=2)
         print()
         return
-    print(f"{options.members} members; CPU of one member, medians of {options.rounds} rounds")
-    print("suite        kem      leave ms  leave kB  its acks ms  a join ms  opening a wrap ms  entering ms")
-    for row in rows:
-        print(
-            f"{row['suite']:12} {row['kem']:7} {row['leave ms']:9.2f} {row['leave kB']:9.1f} "
-            f"{row['acks ms']:12.2f} {row['join ms']:10.2f} {row['open ms']:18.2f} {row['entry ms']:12.1f}"
-        )
+    print("  ".join(f"{key} {value}" for key, value in about.items()))
+    print(f"{options.members} members, {options.kem}, {options.rounds} leaves; median [least - most]")
+    for name in result["rounds"][0]:
+        values = [row[name] for row in result["rounds"]]
+        print(f"{name:20} {statistics.median(values):9.3f}  [{min(values):.3f} - {max(values):.3f}]")
+    print(f"frames lost: {result['lost']}; else {result['counts'] or 'nothing'}")
 
 
 if __name__ == "__main__":
