@@ -92,7 +92,15 @@ def test_a_code_fits_what_carries_it(code: Code) -> None:
 def test_only_replies_are_called_temporary() -> None:
     assert not any(code.temporary for code in ENDS.values())
     temporary = {code.name for code in REPLIES.values() if code.temporary}
-    assert temporary == {"internal_error", "rate_limited", "draining", "channel_full", "app_full"}
+    assert temporary == {
+        "internal_error",
+        "rate_limited",
+        "draining",
+        "channel_full",
+        "app_full",
+        "not_stored",
+        "lock_held",
+    }
 
 
 def test_a_code_is_found_by_its_number_and_by_its_name() -> None:

@@ -422,7 +422,7 @@ def test_refs_begin_again_after_the_largest_and_step_over_open_ones() -> None:
     client = opened(Side.CLIENT)
     first = client.expect_ack(0.0, 10)
     assert first == 1
-    client._last_ref = 2**32 - 2  # four billion messages later
+    client.last_ref = 2**32 - 2  # four billion messages later
     assert client.expect_ack(0.0, 10) == 2**32 - 1
     assert client.expect_ack(0.0, 10) == 2
 
@@ -505,7 +505,7 @@ def test_an_abandoned_request_never_expires_and_its_ref_stays_taken() -> None:
     client.abandon(424242)
     assert client.awaiting() == []
     assert client.next_timeout() is None
-    client._last_ref = ref - 1
+    client.last_ref = ref - 1
     assert client.expect_ack(0.0, 10) != ref
     assert client.receive(encode(Ack(channel=1, offset=1), ref), 1.0).late
 

@@ -73,6 +73,12 @@ REPLIES: Final = _table(
     Code(130, "encryption_required", "this app relays sealed frames only; send SFrame, version 1"),
     Code(131, "counter_repeated", "the SFrame counter did not grow for this key; the frame was dropped"),
     Code(132, "bad_frame", "the frame's envelope or descriptor is malformed; the frame was dropped"),
+    Code(140, "history_off", "this channel keeps no messages; see the app's history options"),
+    Code(142, "not_stored", "it could not be stored, and nobody got it; send it again", temporary=True),
+    Code(143, "revision_conflict", "the item has another revision by now; read it again"),
+    Code(144, "lock_held", "somebody else has the lock; wait for `lock_changed`", temporary=True),
+    Code(145, "not_lock_owner", "this user does not have that lock; it may have expired or been taken"),
+    Code(146, "too_many_items", "the channel has as much metadata, or as many locks, as it may"),
 )
 """Answers to requests, and refusals of frames, by name."""
 

@@ -11,7 +11,7 @@ Tokens and hellos are never shown by ``repr``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 import msgpack
@@ -21,38 +21,105 @@ from .control import Control, Side
 from .envelope import CONTROL
 from .errors import LocalProtocolError, RemoteProtocolError
 from .fields import U32, U64, array, blob, integer, mapping, may, must, seconds, text, truth
-from .names import CHANNEL_MAX, USER_MAX
+from .joining import (
+    TOKEN_MAX,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    MemberJoined,
+    MemberLeft,
+    Renew,
+    Renewed,
+    TokenExpiring,
+)
+from .keeping import HISTORY_MAX, PAGE_BYTES, History, Past
 from .packing import unpack
+from .parts import (
+    HELLO_MAX,
+    KEY_MAX,
+    STATE_MAX,
+    VALUE_MAX,
+    Departure,
+    Item,
+    KeptMessage,
+    LockInfo,
+    MemberInfo,
+    Part,
+    Place,
+)
+from .sharing import (
+    Done,
+    Lock,
+    LockChanged,
+    Locked,
+    MemberState,
+    Metadata,
+    MetadataChanged,
+    MetadataItems,
+    Presence,
+    PresenceChanged,
+    Present,
+    SetMetadata,
+    State,
+    Unlock,
+)
 
 __all__ = [
     "CLIENT_CONTROLS",
     "CLIENT_CONTROL_MAX",
     "DIRECT_MAX",
     "HELLO_MAX",
+    "HISTORY_MAX",
+    "KEY_MAX",
+    "PAGE_BYTES",
     "SERVER_CONTROLS",
     "SERVER_CONTROL_MAX",
+    "STATE_MAX",
     "TOKEN_MAX",
+    "VALUE_MAX",
     "Ack",
     "Control",
+    "Departure",
     "Direct",
     "Directed",
+    "Done",
     "Drain",
     "Dropped",
     "Error",
+    "History",
+    "Item",
     "Join",
     "Joined",
+    "KeptMessage",
     "Leave",
     "Left",
+    "Lock",
+    "LockChanged",
+    "LockInfo",
+    "Locked",
     "MemberInfo",
     "MemberJoined",
     "MemberLeft",
+    "MemberState",
+    "Metadata",
+    "MetadataChanged",
+    "MetadataItems",
+    "Past",
     "Ping",
+    "Place",
     "Pong",
+    "Presence",
+    "PresenceChanged",
+    "Present",
     "Renew",
     "Renewed",
     "Sent",
+    "SetMetadata",
     "Side",
+    "State",
     "TokenExpiring",
+    "Unlock",
     "Welcome",
     "decode",
     "encode",
@@ -62,43 +129,11 @@ CLIENT_CONTROL_MAX: Final = 16 * 1024
 """The largest control a client may send, in bytes."""
 SERVER_CONTROL_MAX: Final = 8 * 1024 * 1024
 """The largest control a server may send: ``joined`` lists every member with its hello."""
-TOKEN_MAX: Final = 2047
-HELLO_MAX: Final = 3072
 DIRECT_MAX: Final = 4096
 """The largest data of a ``direct``, in bytes."""
 
 
 # --- client → server ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Join(Control):
-    """Ask to become a member of a channel; answered by ``joined`` or ``error``."""
-
-    NAME: ClassVar[str] = "join"
-    channel: str = must(text(CHANNEL_MAX))
-    user: str = must(text(USER_MAX))
-    token: str | None = may(text(TOKEN_MAX), shown=False)
-    """None only where the app's policy allows App ID alone."""
-    hello: bytes | None = may(blob(HELLO_MAX), shown=False)
-    """Opaque to the server; handed to every member."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leave(Control):
-    """End a membership; answered by ``left``."""
-
-    NAME: ClassVar[str] = "leave"
-    channel: int = must(integer(U32))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renew(Control):
-    """Present a new token for a membership; answered by ``renewed`` or ``error``."""
-
-    NAME: ClassVar[str] = "renew"
-    channel: int = must(integer(U32))
-    token: str = must(text(TOKEN_MAX), shown=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,77 +173,14 @@ class Welcome(Control):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberInfo:
-    """One member as ``joined`` lists it."""
-
-    member: int
-    user: str
-    hello: bytes | None = field(default=None, repr=False)
-
-
-_MEMBER_NUMBER, _MEMBER_USER, _MEMBER_HELLO = integer(U32), text(USER_MAX), blob(HELLO_MAX)
-
-
-def _member_info(value: Any) -> MemberInfo:
-    if type(value) is not dict:
-        raise ValueError
-    hello = value.get("hello")
-    return MemberInfo(
-        member=_MEMBER_NUMBER(value.get("member")),
-        user=_MEMBER_USER(value.get("user")),
-        hello=None if hello is None else _MEMBER_HELLO(hello),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined(Control):
-    """The answer to ``join``: the numbers to send with, who is there, what is allowed until when."""
-
-    NAME: ClassVar[str] = "joined"
-    channel: int = must(integer(U32))
-    member: int = must(integer(U32))
-    epoch: str = must(text(64))
-    """Names the run of offsets: equal epochs mean that offsets can be compared."""
-    offset: int = must(integer(U64))
-    """The offset of the newest message; 0 when there has been none in this epoch."""
-    members: tuple[MemberInfo, ...] = must(array(65536, _member_info))
-    """The others in the channel at this moment."""
-    grant: dict[str, float] = must(mapping(16, seconds))
-    """Seconds left for each publish privilege: ``audio``, ``video``, ``data``."""
-    expires_in: float = must(seconds)
-    """Seconds until the membership ends unless it is renewed."""
-    policy: dict[str, str] = must(mapping(16, text(64)))
-    recovered: bool = may(truth, False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left(Control):
-    """A membership has ended: the answer to ``leave``, or the server's decision, with its end code."""
-
-    NAME: ClassVar[str] = "left"
-    channel: int = must(integer(U32))
-    code: int = must(integer(4999))
-    name: str = must(text(64))
-    message: str = may(text(256), "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewed(Control):
-    """The answer to ``renew``: the new grant."""
-
-    NAME: ClassVar[str] = "renewed"
-    channel: int = must(integer(U32))
-    grant: dict[str, float] = must(mapping(16, seconds))
-    expires_in: float = must(seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ack(Control):
     """A message has its place in the channel; ``ref`` is the message's own."""
 
     NAME: ClassVar[str] = "ack"
     channel: int = must(integer(U32))
     offset: int = must(integer(U64))
+    repeated: bool = may(truth, False)
+    """Whether it had been taken before, under this run and ref, and so was not delivered again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,36 +236,6 @@ class Error(Control):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberJoined(Control):
-    """Somebody joined a channel of ours."""
-
-    NAME: ClassVar[str] = "member_joined"
-    channel: int = must(integer(U32))
-    member: int = must(integer(U32))
-    user: str = must(text(USER_MAX))
-    hello: bytes | None = may(blob(HELLO_MAX), shown=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberLeft(Control):
-    """Somebody left a channel of ours; ``reason`` is the name of an end code."""
-
-    NAME: ClassVar[str] = "member_left"
-    channel: int = must(integer(U32))
-    member: int = must(integer(U32))
-    reason: str = must(text(64))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenExpiring(Control):
-    """The membership ends in ``seconds`` unless it is renewed."""
-
-    NAME: ClassVar[str] = "token_expiring"
-    channel: int = must(integer(U32))
-    seconds: float = must(seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped(Control):
     """Frames that this member should have received and did not, since the last report."""
 
@@ -321,7 +263,23 @@ class Pong(Control):
     NAME: ClassVar[str] = "pong"
 
 
-CLIENT_CONTROLS: Final[dict[str, type[Control]]] = {c.NAME: c for c in (Join, Leave, Renew, Direct, Ping)}
+CLIENT_CONTROLS: Final[dict[str, type[Control]]] = {
+    c.NAME: c
+    for c in (
+        Join,
+        Leave,
+        Renew,
+        Direct,
+        History,
+        Presence,
+        State,
+        Metadata,
+        SetMetadata,
+        Lock,
+        Unlock,
+        Ping,
+    )
+}
 """What a client may send, by name."""
 
 SERVER_CONTROLS: Final[dict[str, type[Control]]] = {
@@ -339,6 +297,15 @@ SERVER_CONTROLS: Final[dict[str, type[Control]]] = {
         MemberLeft,
         TokenExpiring,
         Dropped,
+        Past,
+        Present,
+        PresenceChanged,
+        MemberState,
+        Done,
+        MetadataItems,
+        MetadataChanged,
+        Locked,
+        LockChanged,
         Drain,
         Pong,
     )
@@ -352,8 +319,8 @@ _BOUNDS = {Side.CLIENT: (1024, 64), Side.SERVER: (8 * 65536, 65536)}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, MemberInfo):
-        return {k: v for k in ("member", "user", "hello") if (v := getattr(value, k)) is not None}
+    if isinstance(value, Part):
+        return value.plain()
     raise TypeError
 
 

@@ -24,28 +24,20 @@ from .codes import end, reply
 from .controls import (
     Ack,
     Control,
-    Direct,
-    Directed,
-    Dropped,
     Error,
     Joined,
     Leave,
     Left,
-    MemberJoined,
-    MemberLeft,
     Pong,
-    Renew,
     Renewed,
-    Sent,
     Side,
-    TokenExpiring,
     decode,
     encode,
 )
 from .due import Due, EndDue, GrantEnded, GrantExpiring, PingDue, RequestExpired
 from .errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from .fields import U32
-from .states import ANSWERS, CONNECTION, MEMBERSHIP, Phase, Standing
+from .states import ANSWERS, CONNECTION, EVENTS, MEMBERSHIP, REQUESTS, Phase, Standing
 
 __all__ = [
     "ANSWERS",
@@ -72,20 +64,10 @@ PENDING_MAX: Final = 4096
 """Requests and messages of one connection that may await their answers."""
 
 
-_OF_MEMBERSHIP = (
-    Leave,
-    Renew,
-    Direct,
-    Left,
-    Renewed,
-    Ack,
-    Directed,
-    Sent,
-    MemberJoined,
-    MemberLeft,
-    TokenExpiring,
-    Dropped,
-)
+_ASKED: Final[tuple[type[Control], ...]] = (Leave, *REQUESTS)
+_ANSWERED: Final[tuple[type[Control], ...]] = (Left, *dict.fromkeys(REQUESTS.values()))
+_NEVER_UNASKED: Final[tuple[type[Control], ...]] = (Joined, Ack, Pong, *_ANSWERED[1:])
+_OF_MEMBERSHIP: Final[tuple[type[Control], ...]] = (*_ASKED, *_ANSWERED, *EVENTS)
 
 
 @dataclass(slots=True)
@@ -123,16 +105,17 @@ class Machine:
         now: the present, in monotonic seconds.
         heartbeat: seconds of silence before a ping is due; twice as many end the connection. None: never.
         unauthenticated: seconds a connection may have no membership. None: for ever.
+        last_ref: refs of requests begin after it, so that they can go on from an earlier connection's.
 
     """
 
     __slots__ = (
         "_deadline",
         "_heard",
-        "_last_ref",
         "_pending",
         "_pinged",
         "heartbeat",
+        "last_ref",
         "memberships",
         "phase",
         "side",
@@ -140,7 +123,13 @@ class Machine:
     )
 
     def __init__(
-        self, side: Side, now: float, *, heartbeat: float | None = None, unauthenticated: float | None = None
+        self,
+        side: Side,
+        now: float,
+        *,
+        heartbeat: float | None = None,
+        unauthenticated: float | None = None,
+        last_ref: int = 0,
     ) -> None:
         self.side = side
         self.phase = Phase.CONNECTING
@@ -148,7 +137,7 @@ class Machine:
         self.unauthenticated = unauthenticated
         self.memberships: dict[int, _Membership] = {}
         self._pending: dict[int, _Pending] = {}
-        self._last_ref = 0
+        self.last_ref = last_ref
         self._heard = now
         self._pinged = False
         self._deadline = None if unauthenticated is None else now + unauthenticated
@@ -195,21 +184,28 @@ class Machine:
         ref = self._fresh_ref()
         data = self.send(control, now, ref)
         self._pending[ref].deadline = now + timeout
-        self._last_ref = ref
+        self.last_ref = ref
         return ref, data
 
-    def expect_ack(self, now: float, timeout: float) -> int:
+    def expect_ack(self, now: float, timeout: float, again: int | None = None) -> int:
         """Return a fresh ref for a message, whose answer is an ``ack`` or an ``error``.
 
+        A message that was sent on an earlier connection is sent *again* under the ref that it had.
+
         Raises:
-            LocalProtocolError: the connection is not open, or too much awaits its answer already.
+            LocalProtocolError: the connection is not open, too much awaits its answer already, or
+                something else awaits it under that ref.
 
         """
         if self.phase not in (Phase.OPEN, Phase.DRAINING):
             raise LocalProtocolError(f"cannot send a message while {self.phase.value}")
-        ref = self._fresh_ref()
+        fresh = self._fresh_ref()
+        ref = fresh if again is None else again
+        if ref in self._pending or not 0 < ref <= U32:
+            raise LocalProtocolError("a message needs a ref that no other open request has")
         self._pending[ref] = _Pending(None, now + timeout)
-        self._last_ref = ref
+        if again is None:
+            self.last_ref = ref
         return ref
 
     def abandon(self, ref: int) -> None:
@@ -234,7 +230,7 @@ class Machine:
             raise LocalProtocolError("a server answers and never asks")
         if len(self._pending) >= PENDING_MAX:
             raise LocalProtocolError(f"{PENDING_MAX} requests await their answers; wait for some of them")
-        ref = self._last_ref % U32 + 1
+        ref = self.last_ref % U32 + 1
         while ref in self._pending:
             ref = ref % U32 + 1
         return ref
@@ -254,7 +250,7 @@ class Machine:
         # Everything has been checked: from here on nothing can fail.
         self.phase = phase
         if sender is Side.CLIENT:
-            channel = control.channel if isinstance(control, Leave | Renew | Direct) else -1
+            channel = getattr(control, "channel", -1) if isinstance(control, _ASKED) else -1
             self._pending[ref] = _Pending(kind, float("inf"), channel)
         else:
             asked = self._pending.pop(ref, None)
@@ -272,7 +268,7 @@ class Machine:
     def _check_answer(self, control: Control, ref: int, error: type[ProtocolError]) -> None:
         kind = type(control)
         if ref == 0:
-            if kind in (Joined, Renewed, Ack, Sent, Pong):
+            if kind in _NEVER_UNASKED:
                 raise error("an answer without a ref")
             return
         pending = self._pending.get(ref)
@@ -283,7 +279,7 @@ class Machine:
             raise error("an answer to a ref that nobody asked under")
         if kind not in ANSWERS[pending.request]:
             raise error(f"{kind.NAME} does not answer that request")
-        if isinstance(control, Left | Renewed | Sent) and control.channel != pending.channel:
+        if isinstance(control, _ANSWERED) and getattr(control, "channel", -1) != pending.channel:
             raise error(f"{kind.NAME} answers for another channel than was asked about")
 
     def _standing_after(
@@ -293,7 +289,7 @@ class Machine:
             if isinstance(control, Joined) and control.channel in self.memberships:
                 raise error("joined a channel number that is a membership already")
             return None
-        membership = self.memberships.get(control.channel)
+        membership = self.memberships.get(getattr(control, "channel", -1))
         before = membership.standing if membership else None
         key = (before, sender, type(control))
         if membership is None or key not in MEMBERSHIP:
@@ -311,7 +307,7 @@ class Machine:
             if not self.memberships and self.unauthenticated is not None:
                 self._deadline = now + self.unauthenticated
         elif isinstance(control, _OF_MEMBERSHIP):
-            membership = self.memberships[control.channel]
+            membership = self.memberships[getattr(control, "channel", -1)]
             membership.standing = standing or membership.standing
             if isinstance(control, Renewed):
                 membership.expires = now + control.expires_in

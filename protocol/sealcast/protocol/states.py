@@ -18,26 +18,69 @@ from .controls import (
     Control,
     Direct,
     Directed,
+    Done,
     Drain,
     Dropped,
     Error,
+    History,
     Join,
     Joined,
     Leave,
     Left,
+    Lock,
+    LockChanged,
+    Locked,
     MemberJoined,
     MemberLeft,
+    MemberState,
+    Metadata,
+    MetadataChanged,
+    MetadataItems,
+    Past,
     Ping,
     Pong,
+    Presence,
+    PresenceChanged,
+    Present,
     Renew,
     Renewed,
     Sent,
+    SetMetadata,
     Side,
+    State,
     TokenExpiring,
+    Unlock,
     Welcome,
 )
 
-__all__ = ["ANSWERS", "CONNECTION", "MEMBERSHIP", "Phase", "Standing"]
+__all__ = ["ANSWERS", "CONNECTION", "EVENTS", "MEMBERSHIP", "REQUESTS", "Phase", "Standing"]
+
+REQUESTS: Final[dict[type[Control], type[Control]]] = {
+    Renew: Renewed,
+    Direct: Sent,
+    History: Past,
+    Presence: Present,
+    State: Done,
+    Metadata: MetadataItems,
+    SetMetadata: Done,
+    Lock: Locked,
+    Unlock: Done,
+}
+"""What a member may ask about its channel, and what answers it."""
+
+EVENTS: Final[tuple[type[Control], ...]] = (
+    Ack,
+    Directed,
+    MemberJoined,
+    MemberLeft,
+    PresenceChanged,
+    MemberState,
+    MetadataChanged,
+    LockChanged,
+    TokenExpiring,
+    Dropped,
+)
+"""What a member is told of its channel."""
 
 
 class Phase(enum.Enum):
@@ -58,21 +101,8 @@ class Standing(enum.Enum):
 
 
 _ANYTIME = {
-    Side.CLIENT: (Join, Leave, Renew, Direct, Ping),
-    Side.SERVER: (
-        Joined,
-        Left,
-        Renewed,
-        Ack,
-        Directed,
-        Sent,
-        Error,
-        MemberJoined,
-        MemberLeft,
-        TokenExpiring,
-        Dropped,
-        Pong,
-    ),
+    Side.CLIENT: (Join, Leave, *REQUESTS, Ping),
+    Side.SERVER: (Joined, Left, *dict.fromkeys(REQUESTS.values()), Error, *EVENTS, Pong),
 }
 
 CONNECTION: Final[dict[tuple[Phase, Side, type[Control]], Phase]] = {
@@ -92,12 +122,11 @@ MEMBERSHIP: Final[dict[tuple[Standing | None, Side, type[Control]], Standing | N
     (Standing.JOINING, Side.SERVER, Joined): Standing.JOINED,
     (Standing.JOINING, Side.SERVER, Error): None,
     (Standing.JOINED, Side.CLIENT, Leave): Standing.LEAVING,
-    (Standing.JOINED, Side.CLIENT, Renew): Standing.JOINED,
-    (Standing.JOINED, Side.CLIENT, Direct): Standing.JOINED,
+    **{(Standing.JOINED, Side.CLIENT, request): Standing.JOINED for request in REQUESTS},
     **{
         (standing, Side.SERVER, control): standing
         for standing in (Standing.JOINED, Standing.LEAVING)
-        for control in (Renewed, Ack, Directed, Sent, MemberJoined, MemberLeft, TokenExpiring, Dropped)
+        for control in (*dict.fromkeys(REQUESTS.values()), *EVENTS)
     },
     (Standing.JOINED, Side.SERVER, Left): None,
     (Standing.LEAVING, Side.SERVER, Left): None,
@@ -111,8 +140,7 @@ An ``error`` concerns it only as the answer to the ``join`` or ``leave`` under w
 ANSWERS: Final[dict[type[Control] | None, tuple[type[Control], ...]]] = {
     Join: (Joined, Error),
     Leave: (Left, Error),
-    Renew: (Renewed, Error),
-    Direct: (Sent, Error),
+    **{request: (answer, Error) for request, answer in REQUESTS.items()},
     Ping: (Pong, Error),
     None: (Ack, Error),
 }

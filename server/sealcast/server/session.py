@@ -193,6 +193,8 @@ class Session(Sending):
             self._direct(control, ref)
         elif isinstance(control, Ping):
             self.tell(Pong(), ref)
+        else:
+            self._refuse_request(reply("unknown_control"), ref)
 
     def _join(self, join: Join, ref: int) -> None:
         if self._joins_too_soon(ref):
