@@ -22,22 +22,38 @@ from sealcast.protocol.controls import (
     Control,
     Direct,
     Directed,
+    Done,
     Drain,
     Dropped,
     Error,
+    History,
     Join,
     Joined,
     Leave,
     Left,
+    Lock,
+    LockChanged,
+    Locked,
     MemberJoined,
     MemberLeft,
+    MemberState,
+    Metadata,
+    MetadataChanged,
+    MetadataItems,
+    Past,
     Ping,
     Pong,
+    Presence,
+    PresenceChanged,
+    Present,
     Renew,
     Renewed,
     Sent,
+    SetMetadata,
     Side,
+    State,
     TokenExpiring,
+    Unlock,
     Welcome,
     encode,
 )
@@ -99,6 +115,22 @@ OF_CHANNEL: dict[str, Callable[[int], Control]] = {
     "member_left": lambda channel: MemberLeft(channel=channel, member=2, reason="left"),
     "token_expiring": lambda channel: TokenExpiring(channel=channel, seconds=30),
     "dropped": lambda channel: Dropped(channel=channel, counts={"video": 3}),
+    "history": lambda channel: History(channel=channel, limit=1),
+    "presence": lambda channel: Presence(channel=channel),
+    "state": lambda channel: State(channel=channel),
+    "metadata": lambda channel: Metadata(channel=channel),
+    "set_metadata": lambda channel: SetMetadata(channel=channel, name="k"),
+    "lock": lambda channel: Lock(channel=channel, name="n", ttl=1),
+    "unlock": lambda channel: Unlock(channel=channel, name="n"),
+    "past": lambda channel: Past(channel=channel, epoch="e", offset=0, messages=(), authors=()),
+    "present": lambda channel: Present(channel=channel, members=(), total=1),
+    "presence_changed": lambda channel: PresenceChanged(channel=channel, total=1),
+    "member_state": lambda channel: MemberState(channel=channel, member=2),
+    "done": lambda channel: Done(channel=channel),
+    "metadata_items": lambda channel: MetadataItems(channel=channel, revision=0),
+    "metadata_changed": lambda channel: MetadataChanged(channel=channel, name="k", revision=1, member=2),
+    "locked": lambda channel: Locked(channel=channel, name="n", fence=1, ttl=1),
+    "lock_changed": lambda channel: LockChanged(channel=channel, name="n", fence=1, reason="expired"),
 }
 OF_CONNECTION: dict[str, Callable[[], Control]] = {
     "join": join,
@@ -116,6 +148,19 @@ def state(machine: Machine) -> dict[str, str]:
 
 
 # --- the model: what the documentation says, without a table ---
+
+
+ASKED = {
+    "renew": "renewed",
+    "direct": "sent",
+    "history": "past",
+    "presence": "present",
+    "state": "done",
+    "metadata": "metadata_items",
+    "set_metadata": "done",
+    "lock": "locked",
+    "unlock": "done",
+}
 
 
 @dataclass
@@ -148,22 +193,21 @@ class Model:
         if name in CLIENT_CONTROLS:
             if ref == 0 or ref in self.asked:
                 return ("bad_request", 0)
-            if name in ("leave", "renew", "direct") and self.standing.get(channel or 0) != "joined":
+            if name in (*ASKED, "leave") and self.standing.get(channel or 0) != "joined":
                 return ("not_joined", ref)
             return None
         return self._objection_to_answer(name, channel, ref)
 
     def _objection_to_answer(self, name: str, channel: Any, ref: int) -> tuple[str, int] | None:
         breach = ("protocol_error", 0)
-        if ref == 0 and name in ("joined", "renewed", "sent", "ack", "pong"):
+        if ref == 0 and name in ("joined", *ASKED.values(), "ack", "pong"):
             return breach
         asked = self.asked.get(ref)
         if ref and asked:
-            fits = {"join": "joined", "leave": "left", "renew": "renewed", "direct": "sent"}
-            fits |= {"ping": "pong", "message": "ack"}
+            fits = {"join": "joined", "leave": "left", **ASKED, "ping": "pong", "message": "ack"}
             if name not in (fits[asked.name], "error"):
                 return breach
-            if name in ("left", "renewed", "sent") and channel != asked.channel:
+            if name in ("left", *ASKED.values()) and channel != asked.channel:
                 return breach
         elif ref and not (self.side is Side.SERVER and name in ("ack", "error")):
             return breach

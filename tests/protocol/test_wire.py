@@ -15,7 +15,12 @@ from sealcast.protocol.controls import (
     CLIENT_CONTROLS,
     SERVER_CONTROLS,
     Control,
+    Departure,
+    Item,
+    KeptMessage,
+    LockInfo,
     MemberInfo,
+    Place,
     Side,
     decode,
     encode,
@@ -28,6 +33,16 @@ TABLES = {"client": CLIENT_CONTROLS, "server": SERVER_CONTROLS}
 TYPES = {"frame": envelope.FRAME, "message": envelope.MESSAGE, "delivered": envelope.DELIVERED}
 
 
+PARTS: dict[Any, set[str]] = {
+    LockInfo: {"name", "fence"},
+    Item: {"name", "value"},
+    KeptMessage: {"offset", "data"},
+    Place: {"epoch", "offset"},
+    Departure: {"member", "reason"},
+    MemberInfo: {"member", "user"},
+}
+
+
 def value(shown: Any) -> Any:
     """What a JSON value of the file stands for."""
     if isinstance(shown, list):
@@ -38,9 +53,11 @@ def value(shown: Any) -> Any:
         return bytes.fromhex(shown["hex"])
     if set(shown) == {"u64"}:
         return int(shown["u64"])
-    if set(shown) >= {"member", "user"}:
-        return MemberInfo(**{key: value(item) for key, item in shown.items()})
-    return {key: value(item) for key, item in shown.items()}
+    fields = {key: value(item) for key, item in shown.items()}
+    for part, needed in PARTS.items():
+        if set(shown) >= needed:
+            return part(**fields)
+    return fields
 
 
 def control(row: dict[str, Any]) -> Control:

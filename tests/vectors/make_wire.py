@@ -73,6 +73,7 @@ def control(name: str, ref: int, body: Any) -> str:
 
 # --- what stands in the file ---
 
+D = "14000001"
 HELLO = {"hex": "0100" + "5a" * 30}
 TOKEN = "007" + "eJxTYBB" * 40
 GRANT = {"audio": 3600, "video": 0.5, "data": 86400}
@@ -84,6 +85,26 @@ CLIENT: list[tuple[str, int, Json]] = [
     ("leave", 3, {"channel": 17}),
     ("renew", 128, {"channel": 65536, "token": TOKEN}),
     ("direct", 5, {"channel": 17, "member": 2, "data": {"hex": "c0ffee"}}),
+    (
+        "join",
+        6,
+        {
+            "channel": "a",
+            "user": "b",
+            "since": {"epoch": "5f2c9a01", "offset": 12},
+            "run": {"hex": "000102030405060708090a0b0c0d0e0f"},
+        },
+    ),
+    ("history", 7, {"channel": 17, "limit": 100, "after": 12}),
+    ("history", 8, {"channel": 17, "limit": 256, "after": 0, "before": {"u64": str(2**53 + 1)}}),
+    ("presence", 9, {"channel": 17}),
+    ("state", 10, {"channel": 17, "data": {"hex": "c0ffee"}}),
+    ("state", 11, {"channel": 17}),
+    ("metadata", 12, {"channel": 17}),
+    ("set_metadata", 13, {"channel": 17, "name": "topic", "value": {"hex": "c0ffee"}, "revision": 0}),
+    ("set_metadata", 14, {"channel": 17, "name": "topic"}),
+    ("lock", 15, {"channel": 17, "name": "floor", "ttl": 30, "take": True}),
+    ("unlock", 16, {"channel": 17, "name": "floor"}),
     ("ping", 65535, {}),
 ]
 SERVER: list[tuple[str, int, Json]] = [
@@ -111,6 +132,8 @@ SERVER: list[tuple[str, int, Json]] = [
             "expires_in": 3599.25,
             "policy": {"encryption": "required"},
             "recovered": True,
+            "authors": [{"member": 4, "user": "dave", "hello": HELLO}],
+            "total": 3,
         },
     ),
     (
@@ -126,6 +149,8 @@ SERVER: list[tuple[str, int, Json]] = [
             "expires_in": 1,
             "policy": {},
             "recovered": False,
+            "authors": [],
+            "total": 18,
         },
     ),
     ("left", 3, {"channel": 17, "code": 4500, "name": "left", "message": ""}),
@@ -137,7 +162,65 @@ SERVER: list[tuple[str, int, Json]] = [
     ("renewed", 128, {"channel": 65536, "grant": {"audio": 60}, "expires_in": 60}),
     ("directed", 0, {"channel": 17, "member": 3, "data": {"hex": "00" * 300}}),
     ("sent", 5, {"channel": 17}),
-    ("ack", 4, {"channel": 17, "offset": {"u64": str(2**53 + 1)}}),
+    ("ack", 4, {"channel": 17, "offset": {"u64": str(2**53 + 1)}, "repeated": False}),
+    ("ack", 5, {"channel": 17, "offset": 2, "repeated": True}),
+    (
+        "past",
+        7,
+        {
+            "channel": 17,
+            "epoch": "5f2c9a01",
+            "offset": 14,
+            "messages": [{"offset": 13, "member": 4, "at": 1795000000.25, "data": {"hex": D + "cd" * 20}}],
+            "authors": [{"member": 4, "user": "dave", "hello": HELLO}],
+            "more": True,
+        },
+    ),
+    (
+        "present",
+        9,
+        {"channel": 17, "members": [{"member": 1, "user": "bob", "state": {"hex": "c0ffee"}}], "total": 2},
+    ),
+    (
+        "presence_changed",
+        0,
+        {
+            "channel": 17,
+            "joined": [{"member": 1, "user": "bob"}],
+            "left": [{"member": 2, "reason": "connection_lost"}],
+            "total": 65,
+        },
+    ),
+    ("member_state", 0, {"channel": 17, "member": 2, "data": {"hex": "c0ffee"}}),
+    ("member_state", 0, {"channel": 17, "member": 2}),
+    ("done", 13, {"channel": 17, "revision": 5}),
+    (
+        "metadata_items",
+        12,
+        {
+            "channel": 17,
+            "revision": 5,
+            "items": [{"name": "topic", "value": {"hex": "c0ffee"}, "revision": 5, "member": 2}],
+            "authors": [{"member": 2, "user": "carol", "hello": HELLO}],
+            "locks": [
+                {"name": "floor", "fence": {"u64": str(2**41)}, "user": "carol", "ttl": 12.5, "member": 2},
+                {"name": "pen", "fence": 1, "user": "dave", "ttl": 1},
+            ],
+        },
+    ),
+    (
+        "metadata_changed",
+        0,
+        {"channel": 17, "name": "topic", "value": {"hex": "c0ffee"}, "revision": 5, "member": 2},
+    ),
+    ("metadata_changed", 0, {"channel": 17, "name": "topic", "revision": 6, "member": 2}),
+    ("locked", 15, {"channel": 17, "name": "floor", "fence": {"u64": str(2**41)}, "ttl": 30}),
+    (
+        "lock_changed",
+        0,
+        {"channel": 17, "name": "floor", "fence": 7, "reason": "acquired", "user": "carol", "member": 2},
+    ),
+    ("lock_changed", 0, {"channel": 17, "name": "floor", "fence": 7, "reason": "expired"}),
     (
         "error",
         5,
@@ -232,7 +315,6 @@ REFUSED: list[tuple[str, str, str, str, int]] = [
     ("client", "over 16 KiB", control("ping", 7, {"a": "x" * 16384}), *FATAL),
 ]
 
-D = "14000001"
 U32, U64 = 2**32 - 1, 2**64 - 1
 ENVELOPES = [
     ("frame", 17, 2, 0, "11008002" + "ab" * 20),

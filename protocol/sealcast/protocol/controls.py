@@ -37,7 +37,7 @@ from .keeping import HISTORY_MAX, PAGE_BYTES, History, Past
 from .packing import unpack
 from .parts import (
     HELLO_MAX,
-    KEY_MAX,
+    NAME_MAX,
     STATE_MAX,
     VALUE_MAX,
     Departure,
@@ -71,7 +71,7 @@ __all__ = [
     "DIRECT_MAX",
     "HELLO_MAX",
     "HISTORY_MAX",
-    "KEY_MAX",
+    "NAME_MAX",
     "PAGE_BYTES",
     "SERVER_CONTROLS",
     "SERVER_CONTROL_MAX",

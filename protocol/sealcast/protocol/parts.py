@@ -12,7 +12,7 @@ from .names import USER_MAX
 __all__ = [
     "HELLO_MAX",
     "KEPT_MAX",
-    "KEY_MAX",
+    "NAME_MAX",
     "RUN_BYTES",
     "STATE_MAX",
     "VALUE_MAX",
@@ -35,8 +35,8 @@ __all__ = [
 HELLO_MAX: Final = 3072
 STATE_MAX: Final = 1024
 """The largest state of a member, in bytes."""
-KEY_MAX: Final = 64
-"""The longest key of an item of metadata, and name of a lock, in characters."""
+NAME_MAX: Final = 64
+"""The longest name of an item of metadata or of a lock, in characters."""
 VALUE_MAX: Final = 4096
 """The largest value of an item of metadata, in bytes."""
 KEPT_MAX: Final = 16 * 2**20
@@ -101,7 +101,7 @@ class KeptMessage(Part):
 class Item(Part):
     """One item of a channel's metadata."""
 
-    key: str
+    name: str
     value: bytes = field(repr=False)
     revision: int
     """The number of the change that set it: changes of a channel are counted from 1."""
@@ -124,7 +124,7 @@ class LockInfo(Part):
 
 _U32, _U64 = integer(U32), integer(U64)
 _EPOCH, _USER, _HELLO, _STATE = text(_EPOCH_MAX), text(USER_MAX), blob(HELLO_MAX), blob(STATE_MAX)
-_KEY, _VALUE, _DATA, _REASON = text(KEY_MAX), blob(VALUE_MAX), blob(KEPT_MAX), text(64)
+_NAME, _VALUE, _DATA, _REASON = text(NAME_MAX), blob(VALUE_MAX), blob(KEPT_MAX), text(64)
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def item(value: Any) -> Item:
     """Accept an item of metadata."""
     body = _map(value)
     return Item(
-        key=_KEY(body.get("key")),
+        name=_NAME(body.get("name")),
         value=_VALUE(body.get("value")),
         revision=_U64(body.get("revision")),
         member=_U32(body.get("member")),
@@ -191,7 +191,7 @@ def lock_info(value: Any) -> LockInfo:
     body = _map(value)
     member = body.get("member")
     return LockInfo(
-        name=_KEY(body.get("name")),
+        name=_NAME(body.get("name")),
         fence=_U64(body.get("fence")),
         user=_USER(body.get("user")),
         ttl=seconds(body.get("ttl")),

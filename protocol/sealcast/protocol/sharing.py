@@ -9,7 +9,7 @@ from .control import Control
 from .fields import U32, U64, array, blob, integer, may, must, seconds, text, truth
 from .names import USER_MAX
 from .parts import (
-    KEY_MAX,
+    NAME_MAX,
     STATE_MAX,
     VALUE_MAX,
     Departure,
@@ -81,7 +81,7 @@ class SetMetadata(Control):
 
     NAME: ClassVar[str] = "set_metadata"
     channel: int = must(integer(U32))
-    key: str = must(text(KEY_MAX))
+    name: str = must(text(NAME_MAX))
     value: bytes | None = may(blob(VALUE_MAX), shown=False)
     revision: int | None = may(integer(U64))
     """Only if this is the item's present revision; 0: only if there is no such item."""
@@ -93,7 +93,7 @@ class Lock(Control):
 
     NAME: ClassVar[str] = "lock"
     channel: int = must(integer(U32))
-    name: str = must(text(KEY_MAX))
+    name: str = must(text(NAME_MAX))
     ttl: float = must(seconds)
     take: bool = may(truth, False)
     """Take it from whoever has it."""
@@ -105,7 +105,7 @@ class Unlock(Control):
 
     NAME: ClassVar[str] = "unlock"
     channel: int = must(integer(U32))
-    name: str = must(text(KEY_MAX))
+    name: str = must(text(NAME_MAX))
 
 
 # --- server → client ------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class MetadataChanged(Control):
 
     NAME: ClassVar[str] = "metadata_changed"
     channel: int = must(integer(U32))
-    key: str = must(text(KEY_MAX))
+    name: str = must(text(NAME_MAX))
     value: bytes | None = may(blob(VALUE_MAX), shown=False)
     revision: int = must(integer(U64))
     member: int = must(integer(U32))
@@ -184,7 +184,7 @@ class Locked(Control):
 
     NAME: ClassVar[str] = "locked"
     channel: int = must(integer(U32))
-    name: str = must(text(KEY_MAX))
+    name: str = must(text(NAME_MAX))
     fence: int = must(integer(U64))
     """Grows with every change of owner, so that what a late owner does can be told from the present one's."""
     ttl: float = must(seconds)
@@ -196,7 +196,7 @@ class LockChanged(Control):
 
     NAME: ClassVar[str] = "lock_changed"
     channel: int = must(integer(U32))
-    name: str = must(text(KEY_MAX))
+    name: str = must(text(NAME_MAX))
     fence: int = must(integer(U64))
     reason: str = must(text(64))
     user: str | None = may(text(USER_MAX))
