@@ -115,6 +115,7 @@ from .events import (
     Unauthentic,
 )
 from .grant import NotPermitted
+from .history import History
 from .options import Options
 from .request import DeliveryUnknown
 from .roster import Member
@@ -160,6 +161,7 @@ __all__ = [
     "FrameCipher",
     "FrameContext",
     "HelloRefused",
+    "History",
     "Identity",
     "IdentityChanged",
     "InvalidUrl",

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from sealcast.protocol.descriptor import FIRST_FRAME_STREAM, LAST_FRAME_STREAM
+from sealcast.protocol.fields import U64
 from sealcast.protocol.names import Kind
 from sealcast.protocol.parts import Place
 
 from .courier import Receipt
 from .errors import LimitExceeded
 from .events import Event
+from .history import History
 from .membership import Membership
 from .payload import Payload, payload_bytes
 from .roster import Member
@@ -221,6 +223,42 @@ class Channel(AsyncIterator[Event]):
         for number in admitted:
             roster.verify(number, True)
         return [roster[number] for number in admitted]
+
+    def history(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
+        timeout: float | None = None,
+    ) -> History:
+        """Return messages that the channel has kept, own ones included, the oldest first.
+
+        The newest ones; with ``before`` the newest below that offset, with ``after`` the oldest above it.
+
+        Args:
+            limit: how many, at most; those that cannot be opened count.
+            before: an offset.
+            after: an offset; not together with *before*.
+            timeout: seconds for each page; the client's ``timeout`` when None.
+
+        Iterating raises:
+            ChannelClosed: the membership has ended.
+            NotConnected: no connection came back in time.
+            RequestRefused: the server said no: ``history_off`` when the channel keeps none.
+            RequestTimeout: it did not answer in time.
+
+        Raises:
+            ValueError: the arguments do not go together, or are below zero.
+
+        """
+        if before is not None and after is not None:
+            raise ValueError("history is asked for before an offset or after one, not both")
+        if limit < 0 or not 0 <= (before or 0) <= U64 or not 0 <= (after or 0) <= U64:
+            raise ValueError("a limit and offsets are numbers from 0 on")
+        membership = self._membership
+        seconds = membership.options.timeout if timeout is None else timeout
+        return History(membership, limit, before, after, seconds)
 
     # --- the course of the membership ---
 

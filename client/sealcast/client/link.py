@@ -361,8 +361,9 @@ class Link:
                 membership.acknowledged(control.offset)
             request.succeed(control)
         else:
-            self._told(control)
+            # Succeeded first: with a membership that ends, what else was asked about it fails.
             request.succeed(control)
+            self._told(control)
 
     def _joined(self, joined: controls.Joined, request: Request) -> None:
         if not request.waiting or request.accept is None:
@@ -397,7 +398,7 @@ class Link:
         code = ended_with(left.code, left.name)
         del self.routes[left.channel]
         for request in self._requests.values():
-            if request.channel == left.channel and request.message:
+            if request.channel == left.channel and request.waiting:
                 self._machine.abandon(request.ref)
                 request.lost(code, returns_to_channel(code.number))
         membership.left(code)
