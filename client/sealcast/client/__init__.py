@@ -26,7 +26,6 @@ from .address import InvalidUrl
 from .backoff import Backoff
 from .channel import Channel
 from .client import Client
-from .connection import State
 from .courier import Receipt
 from .credentials import TokenSource
 from .e2ee import (
@@ -119,6 +118,7 @@ from .history import History
 from .options import Options
 from .request import DeliveryUnknown
 from .roster import Member
+from .state import State, StateChange
 from .stats import Stats
 from .stream import Stream
 from .transport import ConnectRefused
@@ -202,6 +202,7 @@ __all__ = [
     "SignatureForged",
     "Stalled",
     "State",
+    "StateChange",
     "Stats",
     "Stream",
     "SuiteRefused",

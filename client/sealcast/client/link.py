@@ -139,6 +139,11 @@ class Link:
             await asyncio.wait({self._writer}, timeout=FLUSH_TIMEOUT)
         await shut(self._socket, 1000, code.name)
 
+    def drop(self, code: Code) -> None:
+        """End the connection at once, without a word to the server."""
+        self.closing = code
+        self._socket.transport.abort()
+
     async def move(self, code: Code) -> None:
         """Close the connection once no request is open, or after a short while."""
         self.closing = code
