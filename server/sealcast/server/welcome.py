@@ -11,7 +11,7 @@ from .config import AppLimits, AppRates, ServerConfig
 
 __all__ = ["FEATURES", "welcome"]
 
-FEATURES: Final = ("messages", "hello", "direct")
+FEATURES: Final = ("messages", "hello", "direct", "recovery", "history")
 """What a client may rely on beyond the first version of the protocol."""
 
 
@@ -31,6 +31,7 @@ def welcome(server: ServerConfig, limits: AppLimits, rates: AppRates) -> Welcome
             "members": limits.members,
             "joins_per_minute": limits.joins_per_minute,
             "directs_per_minute": limits.directs_per_minute,
+            "requests_per_minute": limits.requests_per_minute,
             "unauthenticated": server.unauthenticated,
             **{name: rate for name, rate in rates if rate},
         },
