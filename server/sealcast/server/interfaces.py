@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["JOINING", "NOTICE", "Broker", "ChannelKey", "Entry", "Position", "Receiver", "Sink", "Transport"]
+__all__ = [
+    "JOINING",
+    "NOTICE",
+    "Author",
+    "Broker",
+    "ChannelKey",
+    "Entry",
+    "Position",
+    "Receiver",
+    "Sink",
+    "Transport",
+]
 
 NOTICE = -1
 """The ``kind`` of an entry that is a control of this node's own, for its local members only."""
@@ -25,6 +36,14 @@ class Position(NamedTuple):
 
     epoch: str
     offset: int
+
+
+class Author(NamedTuple):
+    """Who sent or set something that outlives the membership."""
+
+    member: int
+    user: str
+    hello: bytes | None
 
 
 class Entry:

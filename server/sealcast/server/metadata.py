@@ -1,0 +1,203 @@
+"""A channel's metadata: named values, each with the number of the change that set it.
+
+No I/O and no clock. Engines keep channels in this class, so that all of them agree on what is refused. A
+change is planned first, which checks it, and made afterwards: in between an engine may store it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sealcast.protocol.parts import NAME_MAX, VALUE_MAX
+
+from .interfaces import Author
+
+__all__ = ["Budget", "Change", "Item", "ItemBounds", "Items", "Refused", "is_name"]
+
+_SPACE, _DELETE = 0x20, 0x7F
+
+
+class Refused(Exception):
+    """A change that is not made; ``name`` is the reply code that says why."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Item(NamedTuple):
+    """A value under its name."""
+
+    name: str
+    value: bytes
+    revision: int
+    """The number of the change that set it."""
+    author: Author
+
+    @property
+    def size(self) -> int:
+        """The bytes that count for it in its channel: name and value."""
+        return len(self.name) + len(self.value)
+
+    @property
+    def cost(self) -> int:
+        """The bytes that it takes: who set it has to be remembered too."""
+        return self.size + len(self.author.user) + len(self.author.hello or b"")
+
+    def __repr__(self) -> str:
+        return f"Item({self.name!r}, {len(self.value)} bytes, revision={self.revision})"
+
+
+class Change(NamedTuple):
+    """What a request comes to."""
+
+    name: str
+    value: bytes | None
+    """None: the item goes away."""
+    revision: int
+    """The number of this change; the present one when ``made`` is False."""
+    author: Author
+    made: bool = True
+    """Whether there is anything to do: to take away what is not there changes nothing."""
+
+    def __repr__(self) -> str:
+        size = None if self.value is None else len(self.value)
+        return f"Change({self.name!r}, {size} bytes, revision={self.revision}, made={self.made})"
+
+
+class Budget:
+    """The bytes of metadata that channels have together, an app's for example."""
+
+    __slots__ = ("most", "used")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+
+    def __repr__(self) -> str:
+        return f"Budget({self.used} of {self.most})"
+
+
+class ItemBounds(NamedTuple):
+    """The bounds of one channel."""
+
+    items: int
+    bytes: int
+    """Of names and values together."""
+
+
+class Items:
+    """The items of one channel.
+
+    Args:
+        bounds: how many, and how large.
+        budget: what this channel shares with others.
+        revision: the number of the last change; changes are counted from 1.
+        items: what there is already, as it was stored; no bound applies to it.
+
+    """
+
+    __slots__ = ("_budget", "_items", "bounds", "revision", "size")
+
+    def __init__(
+        self, bounds: ItemBounds, budget: Budget, revision: int = 0, items: Iterable[Item] = ()
+    ) -> None:
+        self.bounds = bounds
+        self.revision = revision
+        self.size = 0
+        self._budget = budget
+        self._items: dict[str, Item] = {}
+        for item in items:
+            self._put(item)
+
+    def __repr__(self) -> str:
+        return f"Items({len(self)} items, {self.size} bytes, revision={self.revision})"
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._items)
+
+    def all(self) -> tuple[Item, ...]:
+        """Return them, in the order in which they were set first."""
+        return tuple(self._items.values())
+
+    def get(self, name: str) -> Item | None:
+        """Return the item of that name, if there is one."""
+        return self._items.get(name)
+
+    def plan(self, name: str, value: bytes | None, revision: int | None, author: Author) -> Change:
+        """Return the change that a request comes to now. Nothing has changed yet.
+
+        Args:
+            name: 1-64 printable ASCII characters.
+            value: what to set; None takes the item away.
+            revision: only if this is the item's present one, 0: only if there is no such item.
+            author: who asks.
+
+        Raises:
+            Refused: ``invalid_name``, ``too_big``, ``revision_conflict`` or ``too_many_items``.
+
+        """
+        if not is_name(name):
+            raise Refused("invalid_name")
+        present = self._items.get(name)
+        if revision is not None and revision != (0 if present is None else present.revision):
+            raise Refused("revision_conflict")
+        if value is None:
+            made = present is not None
+            return Change(name, None, self.revision + made, author, made)
+        if len(value) > VALUE_MAX:
+            raise Refused("too_big")
+        if not self._has_room(Item(name, value, self.revision + 1, author), present):
+            raise Refused("too_many_items")
+        return Change(name, value, self.revision + 1, author)
+
+    def make(self, change: Change) -> None:
+        """Make a planned change; it has to be the only one that was planned since the last was made."""
+        if not change.made:
+            return
+        if change.revision != self.revision + 1:
+            raise ValueError("a change was planned before another one was made")
+        self.revision = change.revision
+        if change.value is None:
+            self._take(change.name)
+        else:
+            self._put(Item(change.name, change.value, change.revision, change.author))
+
+    def clear(self) -> None:
+        """Forget everything, and give back what it took of the budget."""
+        for name in tuple(self._items):
+            self._take(name)
+
+    def _has_room(self, item: Item, present: Item | None) -> bool:
+        if present is None and len(self._items) >= self.bounds.items:
+            return False
+        size, cost = _more(item, present)
+        # Something over its bound may still be made smaller.
+        fits_channel = size <= 0 or self.size + size <= self.bounds.bytes
+        return fits_channel and (cost <= 0 or self._budget.used + cost <= self._budget.most)
+
+    def _put(self, item: Item) -> None:
+        self._count(*_more(item, self._items.get(item.name)))
+        self._items[item.name] = item
+
+    def _take(self, name: str) -> None:
+        item = self._items.pop(name)
+        self._count(-item.size, -item.cost)
+
+    def _count(self, size: int, cost: int) -> None:
+        self.size += size
+        self._budget.used += cost
+
+
+def is_name(name: str) -> bool:
+    """Whether something may be called so: 1-64 printable ASCII characters, spaces included."""
+    return 0 < len(name) <= NAME_MAX and all(_SPACE <= ord(character) < _DELETE for character in name)
+
+
+def _more(item: Item, present: Item | None) -> tuple[int, int]:
+    """Return how much more *item* is than what it replaces: in its channel, and altogether."""
+    if present is None:
+        return item.size, item.cost
+    return item.size - present.size, item.cost - present.cost
