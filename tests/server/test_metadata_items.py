@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sealcast.protocol.parts import VALUE_MAX
+from sealcast.server.budget import Budget
 from sealcast.server.interfaces import Author
-from sealcast.server.metadata import Budget, ItemBounds, Items, Refused, is_name
+from sealcast.server.metadata import ItemBounds, Items, Refused, is_name
 
 ANN = Author(1, "ann", b"hello of ann")
 BOB = Author(2, "bob", None)
@@ -197,10 +198,10 @@ class Model(RuleBasedStateMachine):
         except Refused as refused:
             reason = refused.name
         else:
-            reason = None
+            reason = ""
         conflict = revision not in (None, self.known.get(name, (b"", 0))[1])
         assert (reason == "revision_conflict") == conflict
-        if reason is not None:
+        if reason:
             assert conflict or (reason == "too_many_items" and value is not None)
             return
         self.items.make(change)

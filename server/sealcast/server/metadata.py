@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from sealcast.protocol.parts import NAME_MAX, VALUE_MAX
 
+from .budget import Budget
 from .interfaces import Author
 
-__all__ = ["Budget", "Change", "Item", "ItemBounds", "Items", "Refused", "is_name"]
+__all__ = ["Change", "Item", "ItemBounds", "Items", "Refused", "is_name"]
 
 _SPACE, _DELETE = 0x20, 0x7F
 
@@ -64,19 +65,6 @@ class Change(NamedTuple):
     def __repr__(self) -> str:
         size = None if self.value is None else len(self.value)
         return f"Change({self.name!r}, {size} bytes, revision={self.revision}, made={self.made})"
-
-
-class Budget:
-    """The bytes of metadata that channels have together, an app's for example."""
-
-    __slots__ = ("most", "used")
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.used = 0
-
-    def __repr__(self) -> str:
-        return f"Budget({self.used} of {self.most})"
 
 
 class ItemBounds(NamedTuple):
@@ -176,7 +164,7 @@ class Items:
         size, cost = _more(item, present)
         # Something over its bound may still be made smaller.
         fits_channel = size <= 0 or self.size + size <= self.bounds.bytes
-        return fits_channel and (cost <= 0 or self._budget.used + cost <= self._budget.most)
+        return fits_channel and (cost <= 0 or self._budget.has(cost))
 
     def _put(self, item: Item) -> None:
         self._count(*_more(item, self._items.get(item.name)))
