@@ -1,0 +1,83 @@
+"""The locks of all channels of a process, and what lets them go in time.
+
+A lock outlives its channel: who holds it may be on its way back. It does not outlive the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .budget import Budget
+from .clock import Clock, TimingWheel
+from .interfaces import ChannelKey
+from .locks import LockChange, Locks
+
+__all__ = ["Changed", "LockBook"]
+
+_MS = 1000
+
+Changed = Callable[[ChannelKey, Sequence[LockChange]], None]
+"""Told what has happened to the locks of a channel, in order."""
+
+
+class _Page:
+    """The locks of one channel, as the wheel knows them."""
+
+    __slots__ = ("_book", "due", "key", "locks")
+
+    def __init__(self, book: LockBook, key: ChannelKey, locks: Locks) -> None:
+        self.key = key
+        self.locks = locks
+        self.due: float | None = None
+        self._book = book
+
+    def on_time(self, now: float) -> float | None:
+        self.locks.expire(now)
+        self._book.settle(self.key)
+        return self.locks.next_timeout()
+
+
+class LockBook:
+    """Finds a channel's locks, and forgets those of channels that have none.
+
+    Args:
+        clock: fences start at its wall time.
+        wheel: wakes what has run out.
+        changed: told what happens.
+
+    """
+
+    def __init__(self, clock: Clock, wheel: TimingWheel, changed: Changed) -> None:
+        self._clock = clock
+        self._wheel = wheel
+        self._changed = changed
+        self._pages: dict[ChannelKey, _Page] = {}
+        self._fence = 0
+        """No channel that was forgotten has given out a higher one."""
+
+    def __repr__(self) -> str:
+        return f"LockBook({len(self._pages)} channels)"
+
+    def of(self, key: ChannelKey, most: int, budget: Budget) -> Locks:
+        """Return the locks of a channel; call ``settle`` when something has been done with them."""
+        page = self._pages.get(key)
+        if page is None:
+            fence = max(self._fence, int(self._clock.wall() * _MS))
+            page = self._pages[key] = _Page(self, key, Locks(most, budget, fence))
+        return page.locks
+
+    def find(self, key: ChannelKey) -> Locks | None:
+        """Return the locks of a channel, if it has any."""
+        page = self._pages.get(key)
+        return None if page is None else page.locks
+
+    def settle(self, key: ChannelKey) -> None:
+        """Tell what has happened to the locks of a channel, and see to it that they end in time."""
+        page = self._pages[key]
+        self._wheel.schedule(page, page.locks.next_timeout())
+        if not page.locks:
+            del self._pages[key]
+            self._fence = max(self._fence, page.locks.fence)
+        changes = page.locks.take_changes()
+        if changes:
+            self._changed(key, changes)
