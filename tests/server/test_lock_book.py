@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from sealcast.server.budget import Budget
 from sealcast.server.clock import TimingWheel
 from sealcast.server.interfaces import ChannelKey
 from sealcast.server.lock_book import LockBook
-from sealcast.server.locks import LockChange, LockRefused, Owner
+from sealcast.server.locks import LockBounds, LockChange, LockRefused, Owner
 
 ONE, OTHER_APP = ChannelKey("0" * 32, "stage"), ChannelKey("1" * 32, "stage")
 ANN, BOB = Owner("ann"), Owner("bob")
@@ -25,7 +24,7 @@ class Case:
         self.wheel = TimingWheel(self.now, tick=0.05, slots=64)
         self.told: list[tuple[ChannelKey, str, str]] = []
         self.book = LockBook(self, self.wheel, self.changed)
-        self.budget = Budget(100)
+        self.bounds = LockBounds(32, 100)
 
     def monotonic(self) -> float:
         return self.now
@@ -38,12 +37,12 @@ class Case:
 
     def lock(self, key: ChannelKey, name: str, owner: Owner = ANN, ttl: float = 10) -> int:
         try:
-            return self.book.of(key, 32, self.budget).lock(name, owner, ttl, self.now)
+            return self.book.of(key).lock(name, owner, ttl, self.now, self.bounds)
         finally:
             self.book.settle(key)
 
     def unlock(self, key: ChannelKey, name: str) -> None:
-        self.book.of(key, 32, self.budget).unlock(name, "ann", self.now)
+        self.book.of(key).unlock(name, "ann", self.now)
         self.book.settle(key)
 
     def later(self, seconds: float) -> None:
@@ -82,12 +81,23 @@ def test_a_channel_without_locks_is_forgotten_whatever_became_of_them() -> None:
     case.lock(OTHER_APP, "a", ttl=1)
     case.later(1.1)
     assert repr(case.book) == "LockBook(0 channels)"
-    assert case.budget.used == 0
+
+
+def test_the_locks_of_an_app_are_bounded_and_do_not_count_for_another() -> None:
+    case = Case()
+    case.bounds = LockBounds(32, 2)
+    case.lock(ONE, "a")
+    case.lock(ChannelKey(ONE.app_id, "backstage"), "a", ttl=1)
+    with pytest.raises(LockRefused, match="too_many_items"):
+        case.lock(ONE, "b")
+    case.lock(OTHER_APP, "b")
+    case.later(1.1)
+    case.lock(ONE, "b")
 
 
 def test_a_request_that_is_refused_leaves_nothing_behind() -> None:
     case = Case()
-    case.budget.most = 0
+    case.bounds = LockBounds(32, 0)
     with pytest.raises(LockRefused):
         case.lock(ONE, "a")
     assert case.book.find(ONE) is None

@@ -6,28 +6,31 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sealcast.server.budget import Budget
-from sealcast.server.locks import LockChange, LockRefused, Locks, Owner
+from sealcast.server.budget import Used
+from sealcast.server.locks import LockBounds, LockChange, LockRefused, Locks, Owner
 
 ANN, BOB = Owner("ann"), Owner("bob")
 
 
-def locks(most: int = 32, together: int = 100, fence: int = 1000) -> Locks:
-    return Locks(most, Budget(together), fence)
+BOUNDS = LockBounds(32, 100)
 
 
-def refusal(channel: Locks, name: str, owner: Owner, now: float, *, take: bool = False) -> LockRefused:
+def locks() -> Locks:
+    return Locks(Used(), 1000)
+
+
+def refusal(channel: Locks, name: str, owner: Owner, now: float, bounds: LockBounds = BOUNDS) -> LockRefused:
     with pytest.raises(LockRefused) as caught:
-        channel.lock(name, owner, 10, now, take=take)
+        channel.lock(name, owner, 10, now, bounds)
     return caught.value
 
 
 def test_a_lock_has_one_owner() -> None:
     channel = locks()
-    assert channel.lock("a", ANN, 10, 0) == 1001
+    assert channel.lock("a", ANN, 10, 0, BOUNDS) == 1001
     refused = refusal(channel, "a", BOB, 4)
     assert (refused.name, refused.retry_after) == ("lock_held", 6)
-    assert channel.lock("b", BOB, 10, 4) == 1002
+    assert channel.lock("b", BOB, 10, 4, BOUNDS) == 1002
     assert channel.take_changes() == [
         LockChange("a", 1001, "acquired", "ann"),
         LockChange("b", 1002, "acquired", "bob"),
@@ -36,40 +39,40 @@ def test_a_lock_has_one_owner() -> None:
 
 def test_its_owner_keeps_it_for_longer_under_the_same_fence() -> None:
     channel = locks()
-    fence = channel.lock("a", ANN, 10, 0)
+    fence = channel.lock("a", ANN, 10, 0, BOUNDS)
     channel.take_changes()
-    assert channel.lock("a", ANN, 10, 9) == fence
+    assert channel.lock("a", ANN, 10, 9, BOUNDS) == fence
     assert refusal(channel, "a", BOB, 18).retry_after == 1
     assert channel.take_changes() == []
 
 
 def test_its_owner_may_make_it_end_sooner() -> None:
     channel = locks()
-    channel.lock("a", ANN, 100, 0)
-    channel.lock("a", ANN, 1, 10)
+    channel.lock("a", ANN, 100, 0, BOUNDS)
+    channel.lock("a", ANN, 1, 10, BOUNDS)
     assert channel.next_timeout() == 11
 
 
 def test_a_lock_that_is_given_back_is_free() -> None:
     channel = locks()
-    fence = channel.lock("a", ANN, 10, 0)
+    fence = channel.lock("a", ANN, 10, 0, BOUNDS)
     channel.unlock("a", "ann", 1)
-    assert channel.lock("a", BOB, 10, 1) == fence + 1
+    assert channel.lock("a", BOB, 10, 1, BOUNDS) == fence + 1
     assert [change.reason for change in channel.take_changes()] == ["acquired", "released", "acquired"]
 
 
 @pytest.mark.parametrize("user", ["bob", "ann"])
 def test_nobody_gives_back_what_he_does_not_have(user: str) -> None:
     channel = locks()
-    channel.lock("a", ANN, 10, 0)
+    channel.lock("a", ANN, 10, 0, BOUNDS)
     with pytest.raises(LockRefused, match="not_lock_owner"):
         channel.unlock("a", user, 0 if user == "bob" else 10)
 
 
 def test_a_lock_ends_when_its_time_is_over_and_not_before() -> None:
     channel = locks()
-    channel.lock("a", ANN, 10, 0)
-    channel.lock("b", ANN, 5, 0)
+    channel.lock("a", ANN, 10, 0, BOUNDS)
+    channel.lock("b", ANN, 5, 0, BOUNDS)
     assert channel.next_timeout() == 5
     channel.expire(4.999)
     assert len(channel) == 2
@@ -83,9 +86,9 @@ def test_a_lock_ends_when_its_time_is_over_and_not_before() -> None:
 
 def test_a_lock_that_ran_out_is_free_also_before_anybody_noticed() -> None:
     channel = locks()
-    channel.lock("a", ANN, 10, 0)
+    channel.lock("a", ANN, 10, 0, BOUNDS)
     assert channel.held(10) == ()
-    assert channel.lock("a", BOB, 10, 10) == 1002
+    assert channel.lock("a", BOB, 10, 10, BOUNDS) == 1002
     assert [change[2:] for change in channel.take_changes()] == [
         ("acquired", "ann"),
         ("expired", None),
@@ -95,14 +98,14 @@ def test_a_lock_that_ran_out_is_free_also_before_anybody_noticed() -> None:
 
 def test_an_owner_that_was_too_late_gets_another_fence() -> None:
     channel = locks()
-    fence = channel.lock("a", ANN, 10, 0)
-    assert channel.lock("a", ANN, 10, 10) > fence
+    fence = channel.lock("a", ANN, 10, 0, BOUNDS)
+    assert channel.lock("a", ANN, 10, 10, BOUNDS) > fence
 
 
 def test_a_lock_can_be_taken_and_the_fence_tells_the_owners_apart() -> None:
     channel = locks()
-    fence = channel.lock("a", ANN, 10, 0)
-    assert channel.lock("a", BOB, 20, 1, take=True) == fence + 1
+    fence = channel.lock("a", ANN, 10, 0, BOUNDS)
+    assert channel.lock("a", BOB, 20, 1, BOUNDS, take=True) == fence + 1
     assert refusal(channel, "a", ANN, 2).name == "lock_held"
     assert channel.take_changes()[1:] == [LockChange("a", fence + 1, "taken", "bob")]
     assert [held.owner for held in channel.held(2)] == [BOB]
@@ -110,38 +113,38 @@ def test_a_lock_can_be_taken_and_the_fence_tells_the_owners_apart() -> None:
 
 def test_to_take_what_is_free_or_ones_own_is_to_lock_it() -> None:
     channel = locks()
-    fence = channel.lock("a", ANN, 10, 0, take=True)
-    assert channel.lock("a", ANN, 10, 1, take=True) == fence
+    fence = channel.lock("a", ANN, 10, 0, BOUNDS, take=True)
+    assert channel.lock("a", ANN, 10, 1, BOUNDS, take=True) == fence
     assert [change.reason for change in channel.take_changes()] == ["acquired"]
 
 
 def test_another_run_of_the_owners_program_gets_the_lock_with_another_fence() -> None:
     channel = locks()
-    fence = channel.lock("a", Owner("ann", b"first"), 10, 0)
-    assert channel.lock("a", Owner("ann", b"first"), 10, 1) == fence
-    assert channel.lock("a", Owner("ann", b"second"), 10, 2) == fence + 1
+    fence = channel.lock("a", Owner("ann", b"first"), 10, 0, BOUNDS)
+    assert channel.lock("a", Owner("ann", b"first"), 10, 1, BOUNDS) == fence
+    assert channel.lock("a", Owner("ann", b"second"), 10, 2, BOUNDS) == fence + 1
     assert channel.take_changes()[1:] == [LockChange("a", fence + 1, "taken", "ann")]
     channel.unlock("a", "ann", 3)
 
 
 def test_a_channel_holds_so_many_locks_and_no_more() -> None:
-    channel = locks(most=2)
-    channel.lock("a", ANN, 10, 0)
-    channel.lock("b", ANN, 10, 0)
-    assert refusal(channel, "c", ANN, 1).name == "too_many_items"
-    channel.lock("b", BOB, 10, 1, take=True)
-    channel.lock("c", BOB, 10, 10)
+    channel = locks()
+    channel.lock("a", ANN, 10, 0, BOUNDS)
+    channel.lock("b", ANN, 10, 0, BOUNDS)
+    assert refusal(channel, "c", ANN, 1, LockBounds(2, 100)).name == "too_many_items"
+    channel.lock("b", BOB, 10, 1, BOUNDS, take=True)
+    channel.lock("c", BOB, 10, 10, BOUNDS)
 
 
 def test_channels_share_how_many_locks_they_hold() -> None:
-    budget = Budget(1)
-    one, two = Locks(32, budget, 0), Locks(32, budget, 0)
-    one.lock("a", ANN, 10, 0)
-    assert refusal(two, "a", ANN, 0).name == "too_many_items"
+    used = Used()
+    one, two = Locks(used, 0), Locks(used, 0)
+    one.lock("a", ANN, 10, 0, BOUNDS)
+    assert refusal(two, "a", ANN, 0, LockBounds(32, 1)).name == "too_many_items"
     one.expire(10)
-    two.lock("a", ANN, 10, 10)
+    two.lock("a", ANN, 10, 10, BOUNDS)
     two.unlock("a", "ann", 11)
-    assert budget.used == 0
+    assert used.amount == 0
 
 
 class Model(RuleBasedStateMachine):
@@ -150,8 +153,8 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.budget = Budget(3)
-        self.locks = Locks(3, self.budget, 50)
+        self.used = Used()
+        self.locks = Locks(self.used, 50)
         self.held: dict[str, tuple[Owner, int, float]] = {}
         self.given = 50
         self.told: dict[str, str] = {}
@@ -175,7 +178,7 @@ class Model(RuleBasedStateMachine):
     def somebody_locks(self, name: str, owner: Owner, ttl: int, take: bool) -> None:
         present = self.held.get(name)
         try:
-            fence = self.locks.lock(name, owner, ttl, self.now, take=take)
+            fence = self.locks.lock(name, owner, ttl, self.now, LockBounds(3, 3), take=take)
         except LockRefused as refused:
             reason, wait = refused.name, refused.retry_after
         else:
@@ -221,7 +224,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def both_have_the_same(self) -> None:
         assert {lock.name: lock[1:] for lock in self.locks.held(self.now)} == self.held
-        assert self.budget.used == len(self.locks) <= 3
+        assert self.used.amount == len(self.locks) <= 3
 
 
 TestModel = Model.TestCase

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sealcast.protocol.parts import VALUE_MAX
-from sealcast.server.budget import Budget
+from sealcast.server.budget import Used
 from sealcast.server.interfaces import Author
 from sealcast.server.metadata import ItemBounds, Items, Refused, is_name
 
 ANN = Author(1, "ann", b"hello of ann")
 BOB = Author(2, "bob", None)
-BOUNDS = ItemBounds(items=64, bytes=65536)
+BOUNDS = ItemBounds(items=64, bytes=65536, together=2**20)
 
 
-def items(bounds: ItemBounds = BOUNDS, most: int = 2**20) -> Items:
-    return Items(bounds, Budget(most))
+def items() -> Items:
+    return Items(Used())
 
 
-def put(channel: Items, name: str, value: bytes | None, revision: int | None = None) -> int:
-    change = channel.plan(name, value, revision, ANN)
+def put(
+    channel: Items, name: str, value: bytes | None, revision: int | None = None, bounds: ItemBounds = BOUNDS
+) -> int:
+    change = channel.plan(name, value, revision, ANN, bounds)
     channel.make(change)
     return change.revision
 
 
-def refusal(channel: Items, name: str, value: bytes | None, revision: int | None = None) -> str:
+def refusal(
+    channel: Items, name: str, value: bytes | None, revision: int | None = None, bounds: ItemBounds = BOUNDS
+) -> str:
     before = (channel.all(), channel.revision, channel.size)
     with pytest.raises(Refused) as caught:
-        channel.plan(name, value, revision, ANN)
+        channel.plan(name, value, revision, ANN, bounds)
     assert (channel.all(), channel.revision, channel.size) == before
     return caught.value.name
 
@@ -45,7 +49,7 @@ def test_changes_are_counted_from_one_and_over_all_items() -> None:
 
 def test_a_change_that_is_planned_has_not_happened_yet() -> None:
     channel = items()
-    change = channel.plan("a", b"1", None, ANN)
+    change = channel.plan("a", b"1", None, ANN, BOUNDS)
     assert (len(channel), channel.revision) == (0, 0)
     channel.make(change)
     assert channel.all() == ((*change[:3], ANN),)
@@ -53,7 +57,7 @@ def test_a_change_that_is_planned_has_not_happened_yet() -> None:
 
 def test_a_change_that_another_one_has_overtaken_is_not_made() -> None:
     channel = items()
-    late = channel.plan("a", b"1", None, ANN)
+    late = channel.plan("a", b"1", None, ANN, BOUNDS)
     put(channel, "b", b"2")
     with pytest.raises(ValueError, match="before another"):
         channel.make(late)
@@ -82,7 +86,7 @@ def test_an_item_that_comes_back_has_a_revision_that_it_never_had() -> None:
 def test_to_take_away_what_is_not_there_changes_nothing() -> None:
     channel = items()
     put(channel, "a", b"1")
-    change = channel.plan("b", None, 0, ANN)
+    change = channel.plan("b", None, 0, ANN, BOUNDS)
     channel.make(change)
     assert (change.made, change.revision, channel.revision) == (False, 1, 1)
 
@@ -105,42 +109,42 @@ def test_a_value_has_a_largest_size() -> None:
 
 
 def test_a_channel_has_so_many_items_and_no_more() -> None:
-    channel = items(ItemBounds(items=2, bytes=1000))
+    channel, two = items(), BOUNDS._replace(items=2)
     put(channel, "a", b"")
     put(channel, "b", b"")
-    assert refusal(channel, "c", b"") == "too_many_items"
-    put(channel, "a", b"more")
+    assert refusal(channel, "c", b"", bounds=two) == "too_many_items"
+    put(channel, "a", b"more", bounds=two)
     put(channel, "b", None)
-    put(channel, "c", b"")
+    put(channel, "c", b"", bounds=two)
 
 
 def test_names_and_values_of_a_channel_share_its_bytes() -> None:
-    channel = items(ItemBounds(items=9, bytes=10))
-    put(channel, "abc", b"1234")
-    assert refusal(channel, "d", b"123") == "too_many_items"
-    put(channel, "d", b"12")
+    channel, ten = items(), BOUNDS._replace(bytes=10)
+    put(channel, "abc", b"1234", bounds=ten)
+    assert refusal(channel, "d", b"123", bounds=ten) == "too_many_items"
+    put(channel, "d", b"12", bounds=ten)
     assert channel.size == 10
-    put(channel, "abc", b"1")
-    put(channel, "d", b"12345")
+    put(channel, "abc", b"1", bounds=ten)
+    put(channel, "d", b"12345", bounds=ten)
 
 
-def test_channels_share_a_budget_and_give_it_back() -> None:
-    budget = Budget(100)
-    one, two = Items(BOUNDS, budget), Items(BOUNDS, budget)
+def test_channels_share_a_bound_and_make_room_for_each_other() -> None:
+    used, hundred = Used(), BOUNDS._replace(together=100)
+    one, two = Items(used), Items(used)
     put(one, "a", bytes(70))
-    assert budget.used == 1 + 70 + len("ann") + len(b"hello of ann")
-    assert refusal(two, "a", bytes(10)) == "too_many_items"
+    assert used.amount == 1 + 70 + len("ann") + len(b"hello of ann")
+    assert refusal(two, "a", bytes(20), bounds=hundred) == "too_many_items"
     one.clear()
-    assert budget.used == 0
-    put(two, "a", bytes(10))
+    assert used.amount == 0
+    put(two, "a", bytes(20), bounds=hundred)
 
 
-def test_what_is_over_a_bound_that_has_shrunk_can_be_made_smaller() -> None:
+@pytest.mark.parametrize("bounds", [ItemBounds(1, 10, 1000), ItemBounds(1, 1000, 10)])
+def test_what_is_over_a_bound_that_has_shrunk_can_be_made_smaller(bounds: ItemBounds) -> None:
     channel = items()
     put(channel, "a", bytes(50))
-    stored = Items(ItemBounds(items=1, bytes=10), Budget(5), channel.revision, channel.all())
-    assert refusal(stored, "a", bytes(51)) == "too_many_items"
-    assert put(stored, "a", bytes(49)) == 2
+    assert refusal(channel, "a", bytes(51), bounds=bounds) == "too_many_items"
+    assert put(channel, "a", bytes(49), bounds=bounds) == 2
 
 
 def test_what_was_stored_goes_on_where_it_was() -> None:
@@ -148,15 +152,14 @@ def test_what_was_stored_goes_on_where_it_was() -> None:
     put(channel, "a", b"1")
     put(channel, "b", b"2")
     put(channel, "a", None)
-    budget = Budget(2**20)
-    again = Items(BOUNDS, budget, channel.revision, channel.all())
+    again = Items(Used(), channel.revision, channel.all())
     assert again.all() == channel.all()
     assert (again.size, put(again, "c", b"3")) == (channel.size, 4)
 
 
 def test_nothing_that_is_printed_shows_a_value() -> None:
     channel = items()
-    change = channel.plan("a", b"secret", None, ANN)
+    change = channel.plan("a", b"secret", None, ANN, BOUNDS)
     channel.make(change)
     assert "secret" not in repr((channel, change, channel.all()))
 
@@ -166,8 +169,8 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.budget = Budget(120)
-        self.items = Items(ItemBounds(items=4, bytes=60), self.budget)
+        self.used = Used()
+        self.items = Items(self.used)
         self.known: dict[str, tuple[bytes, int]] = {}
         self.count = 0
 
@@ -182,19 +185,18 @@ class Model(RuleBasedStateMachine):
         present = self.known.get(name, (b"", 0))[1]
         self.change(name, value, max(present + off, 0), ANN)
 
-    @precondition(lambda self: self.known)
-    @rule(data=st.data())
-    def everything_is_stored_and_read_again(self, data: st.DataObject) -> None:
+    @rule()
+    def everything_is_stored_and_read_again(self) -> None:
         before = self.items
-        budget = Budget(120)
-        self.items = Items(before.bounds, budget, before.revision, before.all())
+        used = Used()
+        self.items = Items(used, before.revision, before.all())
         before.clear()
-        assert self.budget.used == 0
-        self.budget = budget
+        assert self.used.amount == 0
+        self.used = used
 
     def change(self, name: str, value: bytes | None, revision: int | None, author: Author) -> None:
         try:
-            change = self.items.plan(name, value, revision, author)
+            change = self.items.plan(name, value, revision, author, ItemBounds(4, 60, 120))
         except Refused as refused:
             reason = refused.name
         else:
@@ -218,10 +220,10 @@ class Model(RuleBasedStateMachine):
         assert {item.name: (item.value, item.revision) for item in self.items.all()} == self.known
         assert self.items.revision == self.count
         assert self.items.size == sum(len(name) + len(value) for name, (value, _) in self.known.items())
-        assert self.budget.used == sum(item.cost for item in self.items.all())
+        assert self.used.amount == sum(item.cost for item in self.items.all())
         assert len(self.items) <= 4
         assert self.items.size <= 60
-        assert self.budget.used <= 120
+        assert self.used.amount <= 120
 
 
 TestModel = Model.TestCase

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Budget"]
+__all__ = ["Used"]
 
 
-class Budget:
-    """So many at most, together."""
+class Used:
+    """A count that many keep together, an app's for example."""
 
-    __slots__ = ("most", "used")
+    __slots__ = ("amount",)
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.used = 0
+    def __init__(self) -> None:
+        self.amount = 0
 
     def __repr__(self) -> str:
-        return f"Budget({self.used} of {self.most})"
-
-    def has(self, more: int) -> bool:
-        """Whether there is room for so much more."""
-        return self.used + more <= self.most
+        return f"Used({self.amount})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .budget import Budget
+from .budget import Used
 from .clock import Clock, TimingWheel
 from .interfaces import ChannelKey
 from .locks import LockChange, Locks
@@ -52,18 +52,21 @@ class LockBook:
         self._wheel = wheel
         self._changed = changed
         self._pages: dict[ChannelKey, _Page] = {}
+        self._used: dict[str, Used] = {}
+        """The locks of each app."""
         self._fence = 0
         """No channel that was forgotten has given out a higher one."""
 
     def __repr__(self) -> str:
         return f"LockBook({len(self._pages)} channels)"
 
-    def of(self, key: ChannelKey, most: int, budget: Budget) -> Locks:
+    def of(self, key: ChannelKey) -> Locks:
         """Return the locks of a channel; call ``settle`` when something has been done with them."""
         page = self._pages.get(key)
         if page is None:
             fence = max(self._fence, int(self._clock.wall() * _MS))
-            page = self._pages[key] = _Page(self, key, Locks(most, budget, fence))
+            used = self._used.setdefault(key.app_id, Used())
+            page = self._pages[key] = _Page(self, key, Locks(used, fence))
         return page.locks
 
     def find(self, key: ChannelKey) -> Locks | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .budget import Budget
+from .budget import Used
 
-__all__ = ["Held", "LockChange", "LockRefused", "Locks", "Owner"]
+__all__ = ["Held", "LockBounds", "LockChange", "LockRefused", "Locks", "Owner"]
 
 
 class LockRefused(Exception):
@@ -37,6 +37,14 @@ class Owner(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Owner({self.user!r})"
+
+
+class LockBounds(NamedTuple):
+    """How many locks there may be."""
+
+    locks: int
+    together: int
+    """In all channels that share ``used``."""
 
 
 class Held(NamedTuple):
@@ -64,19 +72,17 @@ class Locks:
     """The locks of one channel. *now* is in monotonic seconds.
 
     Args:
-        most: how many may be held.
-        budget: what this channel shares with others.
+        used: where this channel counts its locks, with others.
         fence: the next owner gets a higher number.
 
     """
 
-    __slots__ = ("_budget", "_changes", "_held", "_most", "fence")
+    __slots__ = ("_changes", "_held", "_used", "fence")
 
-    def __init__(self, most: int, budget: Budget, fence: int) -> None:
+    def __init__(self, used: Used, fence: int) -> None:
         self.fence = fence
         """The highest that was given out, or might have been."""
-        self._most = most
-        self._budget = budget
+        self._used = used
         self._held: dict[str, Held] = {}
         self._changes: list[LockChange] = []
 
@@ -91,7 +97,9 @@ class Locks:
         """Return the locks that are held at *now*."""
         return tuple(lock for lock in self._held.values() if lock.ends > now)
 
-    def lock(self, name: str, owner: Owner, ttl: float, now: float, *, take: bool = False) -> int:
+    def lock(
+        self, name: str, owner: Owner, ttl: float, now: float, bounds: LockBounds, *, take: bool = False
+    ) -> int:
         """Hold *name* for *ttl* seconds from now on; return the fence.
 
         For the owner it stays the same. *take* takes the lock from whoever has it.
@@ -106,9 +114,9 @@ class Locks:
             self._held[name] = held._replace(ends=now + ttl)
             return held.fence
         if held is None:
-            if len(self._held) >= self._most or not self._budget.has(1):
+            if len(self._held) >= bounds.locks or self._used.amount >= bounds.together:
                 raise LockRefused("too_many_items")
-            self._budget.used += 1
+            self._used.amount += 1
         elif not take and held.owner.user != owner.user:
             raise LockRefused("lock_held", held.ends - now)
         self.fence += 1
@@ -148,5 +156,5 @@ class Locks:
 
     def _let_go(self, held: Held, reason: str) -> None:
         del self._held[held.name]
-        self._budget.used -= 1
+        self._used.amount -= 1
         self._changes.append(LockChange(held.name, held.fence, reason, None))

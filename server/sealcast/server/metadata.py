@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sealcast.protocol.parts import NAME_MAX, VALUE_MAX
 
-from .budget import Budget
+from .budget import Used
 from .interfaces import Author
 
 __all__ = ["Change", "Item", "ItemBounds", "Items", "Refused", "is_name"]
@@ -68,33 +68,31 @@ class Change(NamedTuple):
 
 
 class ItemBounds(NamedTuple):
-    """The bounds of one channel."""
+    """How much a channel may keep."""
 
     items: int
     bytes: int
     """Of names and values together."""
+    together: int
+    """Bytes of all channels that share ``used``, with who set the items."""
 
 
 class Items:
     """The items of one channel.
 
     Args:
-        bounds: how many, and how large.
-        budget: what this channel shares with others.
+        used: where this channel counts the bytes that it takes, with others.
         revision: the number of the last change; changes are counted from 1.
         items: what there is already, as it was stored; no bound applies to it.
 
     """
 
-    __slots__ = ("_budget", "_items", "bounds", "revision", "size")
+    __slots__ = ("_items", "_used", "revision", "size")
 
-    def __init__(
-        self, bounds: ItemBounds, budget: Budget, revision: int = 0, items: Iterable[Item] = ()
-    ) -> None:
-        self.bounds = bounds
+    def __init__(self, used: Used, revision: int = 0, items: Iterable[Item] = ()) -> None:
         self.revision = revision
         self.size = 0
-        self._budget = budget
+        self._used = used
         self._items: dict[str, Item] = {}
         for item in items:
             self._put(item)
@@ -114,7 +112,9 @@ class Items:
         """Return the item of that name, if there is one."""
         return self._items.get(name)
 
-    def plan(self, name: str, value: bytes | None, revision: int | None, author: Author) -> Change:
+    def plan(
+        self, name: str, value: bytes | None, revision: int | None, author: Author, bounds: ItemBounds
+    ) -> Change:
         """Return the change that a request comes to now. Nothing has changed yet.
 
         Args:
@@ -122,6 +122,7 @@ class Items:
             value: what to set; None takes the item away.
             revision: only if this is the item's present one, 0: only if there is no such item.
             author: who asks.
+            bounds: how much there may be.
 
         Raises:
             Refused: ``invalid_name``, ``too_big``, ``revision_conflict`` or ``too_many_items``.
@@ -137,7 +138,7 @@ class Items:
             return Change(name, None, self.revision + made, author, made)
         if len(value) > VALUE_MAX:
             raise Refused("too_big")
-        if not self._has_room(Item(name, value, self.revision + 1, author), present):
+        if not self._has_room(Item(name, value, self.revision + 1, author), present, bounds):
             raise Refused("too_many_items")
         return Change(name, value, self.revision + 1, author)
 
@@ -154,17 +155,17 @@ class Items:
             self._put(Item(change.name, change.value, change.revision, change.author))
 
     def clear(self) -> None:
-        """Forget everything, and give back what it took of the budget."""
+        """Forget everything, and take up nothing more."""
         for name in tuple(self._items):
             self._take(name)
 
-    def _has_room(self, item: Item, present: Item | None) -> bool:
-        if present is None and len(self._items) >= self.bounds.items:
+    def _has_room(self, item: Item, present: Item | None, bounds: ItemBounds) -> bool:
+        if present is None and len(self._items) >= bounds.items:
             return False
         size, cost = _more(item, present)
         # Something over its bound may still be made smaller.
-        fits_channel = size <= 0 or self.size + size <= self.bounds.bytes
-        return fits_channel and (cost <= 0 or self._budget.has(cost))
+        fits_channel = size <= 0 or self.size + size <= bounds.bytes
+        return fits_channel and (cost <= 0 or self._used.amount + cost <= bounds.together)
 
     def _put(self, item: Item) -> None:
         self._count(*_more(item, self._items.get(item.name)))
@@ -176,7 +177,7 @@ class Items:
 
     def _count(self, size: int, cost: int) -> None:
         self.size += size
-        self._budget.used += cost
+        self._used.amount += cost
 
 
 def is_name(name: str) -> bool:
