@@ -39,11 +39,11 @@ class Case:
         try:
             return self.book.of(key).lock(name, owner, ttl, self.now, self.bounds)
         finally:
-            self.book.settle(key)
+            self.changed(key, self.book.settle(key))
 
     def unlock(self, key: ChannelKey, name: str) -> None:
         self.book.of(key).unlock(name, "ann", self.now)
-        self.book.settle(key)
+        self.changed(key, self.book.settle(key))
 
     def later(self, seconds: float) -> None:
         end = self.now + seconds

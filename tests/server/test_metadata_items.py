@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sealcast.protocol.parts import VALUE_MAX
+from sealcast.server.author import Author
 from sealcast.server.budget import Used
-from sealcast.server.interfaces import Author
 from sealcast.server.metadata import ItemBounds, Items, Refused, is_name
 
 ANN = Author(1, "ann", b"hello of ann")

@@ -12,6 +12,7 @@ from .fanout import Outlet
 from .interfaces import Broker, ChannelKey
 from .limits import Quotas
 from .metrics import Metrics
+from .sharing import Sharing
 from .turns import Tick, Turns
 
 __all__ = ["App", "Full", "Hub"]
@@ -77,6 +78,7 @@ class Hub:
             tick = Tick(self._turns, delay, call_later) if delay and call_later else None
             self._apps[app.app_id] = App(app, clock.monotonic(), tick)
         self._broker = broker
+        self.sharing = Sharing(broker, clock, self.wheel, self._find)
         self.call_soon = call_soon
         self._next_channel = 0
 
@@ -117,6 +119,10 @@ class Hub:
         if not channel.members:
             del app.channels[channel.key.channel]
             channel.close()
+
+    def _find(self, key: ChannelKey) -> Channel | None:
+        app = self._apps.get(key.app_id)
+        return None if app is None else app.channels.get(key.channel)
 
     def _open(self, app: App, name: str) -> Channel:
         # A number is used once in a process's life, so a frame in flight cannot reach a later channel.

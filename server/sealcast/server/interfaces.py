@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
+
+from .author import Author
+from .metadata import Change, ItemBounds, Items
 
 __all__ = [
     "JOINING",
@@ -36,14 +39,6 @@ class Position(NamedTuple):
 
     epoch: str
     offset: int
-
-
-class Author(NamedTuple):
-    """Who sent or set something that outlives the membership."""
-
-    member: int
-    user: str
-    hello: bytes | None
 
 
 class Entry:
@@ -87,6 +82,27 @@ class Broker(Protocol):
 
     def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
         """Start delivering a channel's turns to *sink*; return its position now."""
+        ...
+
+    def get_items(self, key: ChannelKey) -> Items:
+        """Return the metadata of a channel that is subscribed to, as far as it is kept for good."""
+        ...
+
+    def set_item(
+        self,
+        key: ChannelKey,
+        name: str,
+        value: bytes | None,
+        revision: int | None,
+        author: Author,
+        bounds: ItemBounds,
+        done: Callable[[Change | str], None],
+    ) -> None:
+        """Change the metadata of a channel that is subscribed to, as ``Items.plan`` says.
+
+        *done* is called when the change is kept for good, at once or later, in the order of revisions; or
+        with the name of the reply code that says why there is none.
+        """
         ...
 
     def unsubscribe(self, key: ChannelKey) -> None:

@@ -17,7 +17,7 @@ __all__ = ["Changed", "LockBook"]
 _MS = 1000
 
 Changed = Callable[[ChannelKey, Sequence[LockChange]], None]
-"""Told what has happened to the locks of a channel, in order."""
+"""Told what has happened to the locks of a channel by itself, in order."""
 
 
 class _Page:
@@ -33,7 +33,7 @@ class _Page:
 
     def on_time(self, now: float) -> float | None:
         self.locks.expire(now)
-        self._book.settle(self.key)
+        self._book.expired(self.key)
         return self.locks.next_timeout()
 
 
@@ -43,7 +43,7 @@ class LockBook:
     Args:
         clock: fences start at its wall time.
         wheel: wakes what has run out.
-        changed: told what happens.
+        changed: told which locks have run out.
 
     """
 
@@ -74,13 +74,17 @@ class LockBook:
         page = self._pages.get(key)
         return None if page is None else page.locks
 
-    def settle(self, key: ChannelKey) -> None:
-        """Tell what has happened to the locks of a channel, and see to it that they end in time."""
+    def settle(self, key: ChannelKey) -> list[LockChange]:
+        """Return what has happened to the locks of a channel, and see to it that they end in time."""
         page = self._pages[key]
         self._wheel.schedule(page, page.locks.next_timeout())
         if not page.locks:
             del self._pages[key]
             self._fence = max(self._fence, page.locks.fence)
-        changes = page.locks.take_changes()
+        return page.locks.take_changes()
+
+    def expired(self, key: ChannelKey) -> None:
+        """Tell that locks of a channel have run out."""
+        changes = self.settle(key)
         if changes:
             self._changed(key, changes)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from sealcast.protocol.parts import NAME_MAX, VALUE_MAX
 
+from .author import Author
 from .budget import Used
-from .interfaces import Author
 
 __all__ = ["Change", "Item", "ItemBounds", "Items", "Refused", "is_name"]
 

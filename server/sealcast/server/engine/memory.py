@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sealcast.protocol.names import Kind
 
+from ..author import Author
+from ..budget import Used
 from ..interfaces import Broker, ChannelKey, Entry, Position, Sink
+from ..metadata import Change, ItemBounds, Items, Refused
 
 __all__ = ["MemoryBroker"]
 
 
 class _Stream:
-    __slots__ = ("epoch", "offset", "sink")
+    __slots__ = ("epoch", "items", "offset", "sink")
 
-    def __init__(self) -> None:
+    def __init__(self, used: Used) -> None:
         self.epoch = secrets.token_hex(8)
+        self.items = Items(used)
         self.offset = 0
         self.sink: Sink | None = None
 
@@ -34,6 +38,7 @@ class MemoryBroker:
     def __init__(self, remembered: int = 10_000) -> None:
         self._streams: dict[ChannelKey, _Stream] = {}
         self._idle: dict[str, OrderedDict[str, _Stream]] = {}
+        self._used: dict[str, Used] = {}
         self._remembered = remembered
 
     def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
@@ -47,7 +52,9 @@ class MemoryBroker:
 
     def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
         """Start delivering a channel's turns to *sink*; return its position now."""
-        stream = self._idle_of(key).pop(key.channel, None) or _Stream()
+        stream = self._idle_of(key).pop(key.channel, None) or _Stream(
+            self._used.setdefault(key.app_id, Used())
+        )
         stream.sink = sink
         self._streams[key] = stream
         return Position(stream.epoch, stream.offset)
@@ -56,12 +63,37 @@ class MemoryBroker:
         """Stop delivering and remember the position."""
         stream = self._streams.pop(key)
         stream.sink = None
-        if stream.offset == 0:
+        if stream.offset == 0 and stream.items.revision == 0:
             return  # nothing was placed: there is nothing to continue
         idle = self._idle_of(key)
         idle[key.channel] = stream
         if len(idle) > self._remembered:
-            idle.popitem(last=False)
+            _, oldest = idle.popitem(last=False)
+            oldest.items.clear()
+
+    def get_items(self, key: ChannelKey) -> Items:
+        """Return the metadata of a channel that is subscribed to."""
+        return self._streams[key].items
+
+    def set_item(
+        self,
+        key: ChannelKey,
+        name: str,
+        value: bytes | None,
+        revision: int | None,
+        author: Author,
+        bounds: ItemBounds,
+        done: Callable[[Change | str], None],
+    ) -> None:
+        """Change the metadata of a channel; *done* is called before this returns."""
+        items = self._streams[key].items
+        try:
+            change = items.plan(name, value, revision, author, bounds)
+        except Refused as refused:
+            done(refused.name)
+            return
+        items.make(change)
+        done(change)
 
     def _idle_of(self, key: ChannelKey) -> OrderedDict[str, _Stream]:
         # One for each app: what one does must not make another's positions be forgotten.
