@@ -137,7 +137,7 @@ class Reception:
             self.stirred()
 
     def _deliver(self, received: Received) -> None:
-        number, user, opened, place = received
+        number, user, opened, place, _ = received
         descriptor, payload = opened.descriptor, opened.payload
         # In clear text nobody but the relay says whose it is.
         user = user or self.roster[number].user

@@ -14,6 +14,7 @@ which seals and opens frames. In reading order:
 ``batch``         signatures on media
 ``hold``          where frames wait; ``message_order`` keeps messages in order meanwhile
 ``company``       who is there
+``history``       messages that the channel has kept, apart from all that is live
 ``sending``       one half of a channel, made of the above
 ``receiving``     the other
 ``conversation``  both, and the keys

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from sealcast.client.errors import KeyMissing
 from sealcast.protocol.descriptor import BYTES, CLEAR, SEALED, Descriptor
 from sealcast.protocol.names import Kind, user_id
 
-from .clear import clear_open, clear_seal
+from .clear import clear_open, clear_reopen, clear_seal
 from .context import Payload
 from .conversation import Announced, Conversation, RefusedMember
 from .direct import Direct
+from .history import Kept, Reopened
 from .lifetime import Uncopyable
 from .notices import Notice
 from .opener import Opened
@@ -156,6 +157,47 @@ class ChannelCrypto(Uncopyable):
         if self._sealed is None:
             return [Received(member, "", clear_open(member, frame), offset)]
         return self._sealed.receive(member, frame, now, offset)
+
+    def recall(self, authors: Iterable[tuple[int, str, bytes | None]]) -> None:
+        """Take (member, user, hello) of senders that left and whose messages will be recovered.
+
+        They count for ``recover`` until the next ``joined``.
+        """
+        if self._sealed is not None:
+            self._sealed.recall(Announced(*author) for author in authors)
+
+    def recover(self, member: int, data: Payload, now: float, offset: int) -> list[Received]:
+        """Take a message that was sent while this side was away, as the relay delivers it after a join.
+
+        As ``receive``, and it counts as one: nothing is delivered twice. It does not wait for proof that its
+        sender is here now; it is ``historical`` where there is none.
+
+        Raises:
+            SealError: it is refused, or its author's hello is.
+
+        """
+        frame = data if type(data) is bytes else bytes(data)
+        if self._sealed is None:
+            return [Received(member, "", clear_open(member, frame), offset)]
+        return self._sealed.recover(member, frame, now, offset)
+
+    def reopen(
+        self, epoch: str, messages: Iterable[Kept], authors: Iterable[tuple[int, str, bytes | None]]
+    ) -> Iterator[Reopened]:
+        """Open messages that the channel has kept, one after the other, in the order of their offsets.
+
+        The signature proves who sealed a message and what it says. That it is a message of this place, and
+        that none is left out, is the relay's word. What comes in live is not touched, and no refusal raises.
+
+        Args:
+            epoch: the channel's epoch that the offsets are of.
+            messages: as the relay lists them, own ones included.
+            authors: (member, user, hello) of their senders, as they were introduced then.
+
+        """
+        if self._sealed is None:
+            return clear_reopen(messages, authors)
+        return self._sealed.history.reopen(epoch, messages, authors)
 
     def receive_direct(self, member: int, data: bytes, now: float) -> None:
         """Take what *member* sent to this one alone: a key, or that it has one.
