@@ -10,6 +10,7 @@ from typing import Final
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code, end, reply
 from sealcast.protocol.controls import (
+    Control,
     Direct,
     Directed,
     Drain,
@@ -37,6 +38,7 @@ from .limits import Bucket, Meter, Quota, Shortage, take_all
 from .logs import SessionLog
 from .refusals import Refusals
 from .sending import Sending
+from .shared_requests import Asked, SharedRequest, carry_out
 from .welcome import welcome
 
 __all__ = ["Session"]
@@ -62,6 +64,7 @@ class Session(Sending):
     __slots__ = (
         "_address",
         "_app",
+        "_changes",
         "_directs",
         "_frame_most",
         "_joins",
@@ -88,6 +91,9 @@ class Session(Sending):
         self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
         self._directs = Bucket(
             limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
+        )
+        self._changes = Bucket(
+            limits.changes_per_minute / 60, limits.changes_per_minute, now, "changes_per_minute"
         )
         self._refusals = Refusals(limits.errors_per_minute, now)
         app.connections += 1
@@ -193,6 +199,8 @@ class Session(Sending):
             self._direct(control, ref)
         elif isinstance(control, Ping):
             self.tell(Pong(), ref)
+        elif isinstance(control, SharedRequest):
+            self._share(control, ref)
         else:
             self._refuse_request(reply("unknown_control"), ref)
 
@@ -262,10 +270,28 @@ class Session(Sending):
         self.tell(member.renewed(wall), ref)
         self._hub.wheel.sooner(self, self._next_time())
 
+    def _share(self, control: SharedRequest, ref: int) -> None:
+        if self._too_soon(self._changes, ref, control.channel):
+            return
+        member = self._members[control.channel]
+
+        def refuse(name: str, retry_after: float | None) -> None:
+            # Who has left meanwhile, while the engine was at work, has no channel that this could be about.
+            there = member.channel.number if self._members.get(control.channel) is member else None
+            self._refuse_request(reply(name), ref, there, retry_after)
+
+        def answer(control: Control) -> None:
+            if self._members.get(member.channel.number) is not member:
+                refuse("not_joined", None)
+                return
+            # What happened before comes first.
+            member.channel.flush_to(member)
+            self.tell(control, ref)
+
+        carry_out(control, Asked(member, self._hub.sharing, self._app.config.limits, answer, refuse))
+
     def _direct(self, direct: Direct, ref: int) -> None:
-        shortage = take_all([(self._directs, 1.0)], self._hub.clock.monotonic())
-        if shortage is not None:
-            self._limit(shortage, ref, direct.channel)
+        if self._too_soon(self._directs, ref, direct.channel):
             return
         member = self._members[direct.channel]
         receiver = member.channel.members.get(direct.member)
@@ -276,6 +302,12 @@ class Session(Sending):
         member.channel.flush_to(receiver)
         receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))
         self.tell(Sent(channel=direct.channel), ref)
+
+    def _too_soon(self, bucket: Bucket, ref: int, channel: int) -> bool:
+        shortage = take_all([(bucket, 1.0)], self._hub.clock.monotonic())
+        if shortage is not None:
+            self._limit(shortage, ref, channel)
+        return shortage is not None
 
     # --- ends ---
 

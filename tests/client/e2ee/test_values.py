@@ -184,6 +184,6 @@ def test_without_a_key_values_are_readable_and_sealed_ones_are_not(bind):
     assert opened(bob, alice, value) == b"one"
     assert opened(bob, alice, value, AGENDA) == "open_failed"
     assert opened(bob, alice, b"anything") == "open_failed"
-    sealed = bind("carol")
+    sealed = bind("alice")
     assert opened(bob, alice, sealed.seal_value(TITLE, b"one", MOST)) == "key_missing"
     assert opened(sealed, sealed, value) == "clear_text_refused"
