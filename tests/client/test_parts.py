@@ -33,7 +33,7 @@ def test_what_was_missed_is_the_difference_of_offsets_less_what_was_seen():
     position = Position()
     assert position.move_to("e", 10) is None, "the first join misses nothing that anybody promised"
     for offset in (11, 13, 12):
-        position.saw(offset)
+        position.delivered(offset)
     assert position.move_to("e", 17) == 4
     assert position.move_to("e", 17) == 0
 
@@ -48,24 +48,24 @@ def test_across_epochs_nothing_can_be_known():
 def test_a_place_keeps_its_epoch_when_the_channel_has_moved_on_and_places_sort_over_epochs():
     position = Position()
     position.move_to("e", 10)
-    held = position.place(11)
+    held = position.mark(11)
     position.move_to("f", 0)
     assert position.at(held) == ("e", 11)
-    assert position.at(position.place(1)) == ("f", 1)
-    assert held < position.place(1)
+    assert position.at(position.mark(1)) == ("f", 1)
+    assert held < position.mark(1)
 
 
 def test_a_late_ack_from_before_the_join_is_not_counted():
     position = Position()
     position.move_to("e", 10)
-    position.saw(10)
+    position.delivered(10)
     assert position.move_to("e", 11) == 1
 
 
 def test_offsets_that_contradict_what_was_delivered_prove_nothing():
     position = Position()
     position.move_to("e", 10)
-    position.saw(11)
+    position.delivered(11)
     assert position.move_to("e", 10) is None
 
 
@@ -75,7 +75,7 @@ def test_the_count_is_exact_whatever_the_order(total, seen):
     position.move_to("e", 0)
     for offset in seen:
         if offset <= total:
-            position.saw(offset)
+            position.delivered(offset)
     assert position.move_to("e", total) == total - len([o for o in seen if o <= total])
 
 

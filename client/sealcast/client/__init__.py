@@ -20,11 +20,14 @@ brings channels back and ``connection`` the connection; ``membership`` is one ch
 connections, with ``reception`` for what comes in; ``link`` is one connection; ``transport`` opens it.
 """
 
+from sealcast.protocol.parts import Place
+
 from .address import InvalidUrl
 from .backoff import Backoff
 from .channel import Channel
 from .client import Client
 from .connection import State
+from .courier import Receipt
 from .credentials import TokenSource
 from .e2ee import (
     AES_128_GCM,
@@ -112,7 +115,6 @@ from .events import (
     Unauthentic,
 )
 from .grant import NotPermitted
-from .membership import Receipt
 from .options import Options
 from .request import DeliveryUnknown
 from .roster import Member
@@ -181,6 +183,7 @@ __all__ = [
     "Options",
     "PaddingExceeded",
     "PassphraseRefused",
+    "Place",
     "PrivateFileRefused",
     "Receipt",
     "Refused",

@@ -8,10 +8,12 @@ from types import MappingProxyType
 
 from sealcast.protocol.descriptor import FIRST_FRAME_STREAM, LAST_FRAME_STREAM
 from sealcast.protocol.names import Kind
+from sealcast.protocol.parts import Place
 
+from .courier import Receipt
 from .errors import LimitExceeded
 from .events import Event
-from .membership import Membership, Receipt
+from .membership import Membership
 from .payload import Payload, payload_bytes
 from .roster import Member
 from .sizes import FRAME_KINDS
@@ -92,6 +94,15 @@ class Channel(AsyncIterator[Event]):
     def epoch(self) -> str:
         """Names the present run of message offsets."""
         return self._membership.reception.position.epoch
+
+    @property
+    def position(self) -> Place | None:
+        """The place up to which the application has taken every message; for ``Client.join(since=...)``.
+
+        What waits in the inbox is behind it. To keep it is up to the application, once it has dealt with what
+        it has taken. None while nothing has been joined.
+        """
+        return self._membership.reception.taken
 
     @property
     def grant(self) -> Mapping[str, float]:

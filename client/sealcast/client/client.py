@@ -9,6 +9,7 @@ from typing import Self
 
 from sealcast.protocol.codes import end, reply
 from sealcast.protocol.names import channel_name, user_id
+from sealcast.protocol.parts import Place
 
 from .address import Address
 from .channel import Channel
@@ -114,6 +115,7 @@ class Client:
         key: Key,
         token: TokenSource | None = None,
         timeout: float | None = None,
+        since: Place | None = None,
     ) -> Channel:
         """Become a member of a channel.
 
@@ -125,6 +127,8 @@ class Client:
             key: how the channel is encrypted.
             token: a token or a callback; the client's own when None.
             timeout: seconds to wait for the answer; the client's ``timeout`` when None.
+            since: a ``Channel.position`` that an earlier run of the program has kept: what came after it is
+                delivered first, behind a ``Resumed`` that says whether that is all of it.
 
         Raises:
             InvalidName: the channel's or user's name is not allowed.
@@ -142,7 +146,7 @@ class Client:
             raise JoinRefused(reply("already_joined"))
         credentials = Credentials(self._token if token is None else token, name, user)
         crypto = key.bind(self._address.app_id, name, user)
-        membership = Membership(name, user, crypto, credentials, self._options, self._upkeep)
+        membership = Membership(name, user, crypto, credentials, self._options, self._upkeep, since)
         self._memberships[name] = membership
         try:
             # The token first: a connection without a membership is not kept for long.

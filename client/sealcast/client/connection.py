@@ -98,6 +98,8 @@ class Connection:
         self._retry = False
         self._tries = Tries(options.backoff)
         self._not_before = 0.0
+        self._last_ref = 0
+        """Refs are counted over all connections: one names the same message on each."""
 
     async def ready(self) -> Link:
         """Return the connection; make one when there is none, wait when one is being made.
@@ -177,7 +179,7 @@ class Connection:
 
     async def _open(self, address: Address) -> Link:
         socket = await open_socket(address, self._options, self._ssl, self._proxy)
-        machine, welcome = await greeting(socket, self._options)
+        machine, welcome = await greeting(socket, self._options, self._last_ref)
         link = Link(socket, machine, welcome, queue_bytes=self._options.queue_bytes, owner=self)
         self._current = address
         self._alternatives = []
@@ -223,6 +225,7 @@ class Connection:
     def ended(self, link: Link, code: Code) -> None:
         """The connection has ended."""
         self.link = None
+        self._last_ref = link.last_ref
         loop = asyncio.get_running_loop()
         self._tries.ended(loop.time())
         self._opening = loop.create_future()

@@ -53,10 +53,20 @@ class Message(Event):
     """Its place in the channel: they grow by one per message within an epoch."""
     epoch: str
     """Names the run of offsets; offsets of different epochs cannot be compared."""
+    historical: bool = False
+    """Whether nothing proves that its sender was there when it came.
+
+    It was sealed by this sender and says what the sender sealed; when, and at which place, is the relay's
+    word. True for ``room.history``, and for what was recovered of a sender that has gone.
+    """
+    at: float | None = None
+    """When the relay took it, as it says, in Unix seconds; only of ``room.history``."""
 
     def __repr__(self) -> str:
+        past = ", historical" if self.historical else ""
         return (
-            f"Message(member={self.member}, user={self.user!r}, offset={self.offset}, {len(self.data)} bytes)"
+            f"Message(member={self.member}, user={self.user!r}, offset={self.offset}{past}, "
+            f"{len(self.data)} bytes)"
         )
 
 
@@ -284,9 +294,10 @@ class Disconnected(Event):
 class Resumed(Event):
     """The membership goes on, with the same session of the encryption.
 
-    ``missed`` is how many messages were placed in the channel since the last one seen here, own
-    messages without an ack included; None when that cannot be known, because the channel began a new
-    epoch. ``recovered`` is True when it is certain that none was missed.
+    ``recovered`` is True when it is certain that every message is here: none was placed in the channel
+    meanwhile, or all that were follow this event. ``missed`` is how many are lost, own messages of which no
+    answer came included; None when that cannot be known, because the channel began a new epoch.
+    After ``Client.join(since=...)`` it is the first event.
     """
 
     recovered: bool

@@ -38,6 +38,8 @@ FLUSH_TIMEOUT: Final = 1.0
 """Seconds that what is queued may take to go out before a connection is closed."""
 QUIET_TIMEOUT: Final = 2.0
 """Seconds for what is still open: requests before a connection is left, a join that was given up."""
+KEPT_FREE: Final = 64
+"""Requests that find room beside as many messages as there may be without an answer."""
 _IGNORED: Final = frozenset({"unknown_control", "not_joined"})
 """A newer server's control, or one about a membership that has just ended: no breach of the protocol."""
 
@@ -185,17 +187,31 @@ class Link:
         """Wait until a message of *size* bytes may be sent; raises OutgoingClosed when it never may."""
         return self._outgoing.turn(size)
 
-    def send_message(self, channel: int, member: int, seal: Callable[[], bytes], timeout: float) -> Request:
+    @property
+    def last_ref(self) -> int:
+        """The ref of the latest request."""
+        return self._machine.last_ref
+
+    def send_message(
+        self,
+        channel: int,
+        member: int,
+        seal: Callable[[], bytes],
+        timeout: float,
+        again: int | None = None,
+    ) -> Request:
         """Seal and queue a message, within a ``turn``; the answer to the request is its ack.
+
+        One that an earlier connection took goes *again*, under the ref that it had.
 
         Raises:
             LimitExceeded: too many requests wait for their answers.
 
         """
-        self._check_pending()
+        self._check_pending(KEPT_FREE)
         sealed = seal()
         now = self._loop.time()
-        ref = self._machine.expect_ack(now, timeout)
+        ref = self._machine.expect_ack(now, timeout, again)
         request = self._requests[ref] = Request(ref, channel, message=True)
         self._outgoing.put(envelope.message(channel, member, ref, sealed), now)
         self._wake_at(now + timeout)
@@ -270,9 +286,10 @@ class Link:
         self._wake_at(now + timeout)
         return request
 
-    def _check_pending(self) -> None:
-        if len(self._requests) >= PENDING_MAX:
-            raise LimitExceeded("the number of requests without an answer", PENDING_MAX, "requests")
+    def _check_pending(self, kept_free: int = 0) -> None:
+        if len(self._requests) >= PENDING_MAX - kept_free:
+            most = PENDING_MAX - kept_free
+            raise LimitExceeded("the number of requests without an answer", most, "requests")
 
     async def _write(self) -> None:
         try:
@@ -307,7 +324,7 @@ class Link:
         elif head.type == envelope.FRAME:
             membership.reception.frame(head.member, data[head.start :])
         else:
-            membership.reception.message(head.member, head.number, data[head.start :])
+            membership.message(head.member, head.number, data[head.start :])
 
     def _control(self, data: bytes) -> None:
         try:
@@ -321,9 +338,12 @@ class Link:
             self._owner.drained(self, control)
         elif ref:
             # It stays open until the answer was taken: when that fails, it fails with the connection.
-            self._answered(control, self._requests[ref])
-            request = self._requests.pop(ref, None)
-            if request is not None and not isinstance(control, controls.Joined):
+            request = self._requests.get(ref)
+            if request is None:
+                return  # a second answer to a message that was sent again
+            self._answered(control, request)
+            self._requests.pop(ref, None)
+            if not isinstance(control, controls.Joined):
                 self._undoing.settle(request.name)
         else:
             self._told(control)
@@ -338,7 +358,7 @@ class Link:
                 raise RemoteProtocolError("an ack for another channel than the message's")
             membership = self.routes.get(control.channel)
             if membership is not None:
-                membership.reception.position.saw(control.offset)
+                membership.acknowledged(control.offset)
             request.succeed(control)
         else:
             self._told(control)

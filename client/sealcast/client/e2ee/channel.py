@@ -288,6 +288,11 @@ class ChannelCrypto(Uncopyable):
         """
         return [] if self._sealed is None else self._sealed.outgoing(now)
 
+    @property
+    def held(self) -> int | None:
+        """The offset of the first message that waits, as it was handed over; None when none does."""
+        return None if self._sealed is None else self._sealed.receiving.held
+
     def take_ready(self) -> list[Received]:
         """Return frames that became deliverable by something else than ``receive``, in order."""
         return [] if self._sealed is None else self._sealed.receiving.take_ready()

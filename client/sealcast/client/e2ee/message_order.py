@@ -42,6 +42,11 @@ class MessageOrder(Generic[M]):
         """Whether anything waits."""
         return bool(self._waiting)
 
+    @property
+    def first(self) -> int | None:
+        """The offset of the first message that waits; None when none does."""
+        return min(self._waiting, default=None)
+
     def wait(self, offset: int | None) -> None:
         """Note that the message at *offset* has to wait."""
         if offset is not None and offset not in self._waiting:

@@ -367,6 +367,11 @@ class Receiving(Uncopyable):
         if self._batches is not None:
             self._judge(self._batches.handle_timeout(now))
 
+    @property
+    def held(self) -> int | None:
+        """The place of the first message that waits; None when none does."""
+        return self._order.first
+
     def take_ready(self) -> list[Received]:
         """Return what became deliverable by something else than ``receive``."""
         taken, self.ready = self.ready, []
