@@ -19,7 +19,7 @@ from .notices import Notice
 from .opener import Opened
 from .receiving import Received
 from .sending import ControlFrame
-from .values import Author, clear_open_value, clear_seal_value
+from .values import ValueAuthor, clear_open_value, clear_seal_value
 
 __all__ = ["ChannelCrypto"]
 
@@ -212,7 +212,7 @@ class ChannelCrypto(Uncopyable):
             return clear_seal_value(label, data, most)
         return self._sealed.values.seal(label, data, most)
 
-    def open_value(self, author: Author, label: bytes, value: bytes) -> bytes:
+    def open_value(self, author: ValueAuthor, label: bytes, value: bytes) -> bytes:
         """Open what *author* has set in the place of that label: (member, user, hello) as they were then.
 
         The signature proves who set it, and where. That it is the newest is the relay's word. What comes in

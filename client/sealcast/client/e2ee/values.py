@@ -12,7 +12,7 @@ show an older value of the same place, or none: nothing proves that what is kept
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from sealcast.client.errors import KeyMissing, LimitExceeded, OpenFailed, Unsigned
 from sealcast.protocol.descriptor import CLEAR, KEEP, SEALED, SIGNED, Descriptor
@@ -29,12 +29,12 @@ from .provider import KeyProvider
 from .reader import Reader
 from .sending import Sending
 
-__all__ = ["VALUE", "Author", "ValueBox", "clear_open_value", "clear_seal_value"]
+__all__ = ["VALUE", "ValueAuthor", "ValueBox", "clear_open_value", "clear_seal_value"]
 
 VALUE: Final = 2
 """The first byte of a value's body; a batch has 1, a beacon 0."""
 
-Author = tuple[int, str, bytes | None]
+ValueAuthor: TypeAlias = tuple[int, str, bytes | None]
 """Member number, user and hello of who set a value, as they were then."""
 
 _SEALED: Final = Descriptor(Kind.CONTROL, KEEP, version=SEALED)
@@ -123,7 +123,7 @@ class ValueBox(Uncopyable):
             body = body.ljust(min(padding.size(Kind.MESSAGE, len(body)), room), b"\0")
         return self._sending.seal(_SEALED, body)
 
-    def open(self, author: Author, label: bytes, value: bytes) -> bytes:
+    def open(self, author: ValueAuthor, label: bytes, value: bytes) -> bytes:
         """Open a value that *author* set in the place of that label. Nothing that comes in live is touched.
 
         Raises:
