@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code
@@ -12,39 +12,93 @@ from sealcast.protocol.descriptor import Descriptor, streams_of
 from sealcast.protocol.names import Kind, Privilege
 from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
-from sealcast.server.channel import Channel, Member
+from sealcast.server.channel import Channel
 from sealcast.server.config import DeliveryPolicy
-from sealcast.server.interfaces import NOTICE, ChannelKey, Entry, Position, Sink
+from sealcast.server.engine.stream import Stream
+from sealcast.server.interfaces import (
+    NOTICE,
+    Author,
+    ChannelKey,
+    Entry,
+    Keep,
+    Kept,
+    Message,
+    Page,
+    Position,
+    Sink,
+    Subscription,
+)
+from sealcast.server.member import Member
 from sealcast.server.metrics import Metrics
 from sealcast.server.shedding import Waiting
 from sealcast.server.turns import Turns
 
 NOW = 1000.0
+KEEP = Keep(100, 2**20, 60.0)
 ALL = Rights(NOW + 100, dict.fromkeys(Privilege, NOW + 100))
 
 
 class FakeBroker:
-    """Places messages; keeps the turns it is given until it is told to deliver them, if that is wanted."""
+    """Places messages at once, or, when *slow*, only when ``place`` or ``fail`` is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, slow: bool = False) -> None:
         self.sinks: dict[ChannelKey, Sink] = {}
         self.turns: list[list[Entry]] = []
-        self.offset = 0
+        self.stream = Stream(KEEP, "epoch")
+        self.slow = slow
+        self.waiting: list[tuple[ChannelKey, Message]] = []
 
     def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
         self.turns.append(turn)
-        for entry in turn:
-            if entry.kind == Kind.MESSAGE:
-                self.offset += 1
-                entry.offset = self.offset
-        self.sinks[key].deliver(turn)
+        messages = [entry for entry in turn if isinstance(entry, Message)]
+        if not self.slow:
+            for message in messages:
+                self.stream.place(message, NOW)
+            self.sinks[key].deliver(turn)
+            return
+        self.waiting += [(key, message) for message in messages]
+        if others := [entry for entry in turn if not isinstance(entry, Message)]:
+            self.sinks[key].deliver(others)
 
-    def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
+    def place(self, count: int = 1) -> None:
+        """Give the first messages that wait their places."""
+        for _ in range(count):
+            key, message = self.waiting.pop(0)
+            if self.stream.settled(message):
+                self.sinks[key].settle([message])
+            else:
+                self.stream.place(message, NOW)
+                self.sinks[key].deliver([message])
+
+    def fail(self, count: int = 1) -> None:
+        """Refuse the first messages that wait."""
+        for _ in range(count):
+            key, message = self.waiting.pop(0)
+            self.sinks[key].refuse([message], "not_stored")
+
+    def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
         self.sinks[key] = sink
-        return Position("epoch", self.offset)
+        return Subscription(self.stream.position, self.stream.last_member)
 
     def unsubscribe(self, key: ChannelKey) -> None:
         del self.sinks[key]
+
+    def since(self, key: ChannelKey, position: Position, most: int, most_bytes: int) -> Sequence[Kept] | None:
+        return self.stream.ring.since(position.offset, self.stream.offset, most, most_bytes)
+
+    def page(
+        self, key: ChannelKey, *, after: int = 0, before: int | None = None, limit: int, most_bytes: int
+    ) -> Page:
+        return self.stream.ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
+
+    def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
+        return self.stream.authors(members)
+
+    def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
+        return self.stream.repeats.of_run(user, run)
+
+    def erase(self, key: ChannelKey, upto: int | None = None) -> int:
+        return self.stream.erase(upto)
 
 
 class FakeOutlet:
@@ -100,8 +154,8 @@ class House:
     *beside* is another one in the same process: both are served in turn.
     """
 
-    def __init__(self, beside: House | None = None, number: int = 7) -> None:
-        self.broker = FakeBroker()
+    def __init__(self, beside: House | None = None, number: int = 7, *, slow: bool = False) -> None:
+        self.broker = FakeBroker(slow=slow)
         self.soon: list[Callable[[], None]] = beside.soon if beside else []
         self.metrics = beside.metrics if beside else Metrics()
         self.turns = beside.turns if beside else Turns(self.soon.append, lambda: NOW, self.metrics)
@@ -110,6 +164,7 @@ class House:
             number,
             encryption_required=True,
             delivery="realtime",
+            keep=KEEP,
             broker=self.broker,
             metrics=self.metrics,
             now=lambda: NOW,

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from sealcast.protocol import controls, envelope
-from sealcast.protocol.controls import Ack, Control, Error, Join, Joined, Ping, Pong, Side
+from sealcast.protocol.controls import Ack, Control, Error, Join, Joined, Ping, Place, Pong, Side
 from sealcast.protocol.descriptor import Descriptor, streams_of
 from sealcast.protocol.names import Kind
 from sealcast.protocol.sframe import encode_header
@@ -154,12 +154,20 @@ class Client:
         return answer
 
     async def join(
-        self, name: str, user: str, token: str | None = "mint", hello: bytes | None = None, **rights: Any
+        self,
+        name: str,
+        user: str,
+        token: str | None = "mint",
+        hello: bytes | None = None,
+        since: tuple[str, int] | None = None,
+        run: bytes | None = None,
+        **rights: Any,
     ) -> Room:
         """Join with a token for exactly this; ``rights`` are those of ``lab.token``."""
         if token == "mint":
             token = self.lab.token(name, user, app_id=self.app_id, **rights)
-        answer = await self.ask(Join(channel=name, user=user, token=token, hello=hello))
+        place = None if since is None else Place(epoch=since[0], offset=since[1])
+        answer = await self.ask(Join(channel=name, user=user, token=token, hello=hello, since=place, run=run))
         assert isinstance(answer, Joined), answer
         return Room(name, user, answer)
 

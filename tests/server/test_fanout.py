@@ -7,7 +7,7 @@ import pytest
 from sealcast.protocol import controls, envelope
 from sealcast.protocol.controls import Ack, MemberLeft, Side
 from sealcast.protocol.names import Kind
-from sealcast.server.channel import Member
+from sealcast.server.member import Member
 from sealcast.server.turns import SLICE, TURN_MOST, WRITE_COST
 
 from .fakes import FakeOutlet, House, frame, message, quiet, unframe

@@ -51,7 +51,13 @@ async def test_a_connection_is_told_the_rates_that_there_are(lab: Lab) -> None:
     wire = await lab.wire(relay)
     welcome, _ = await wire.told(controls.Welcome)
     rates = {name for name in welcome.limits if "_per_" in name}
-    assert rates == {"frames_per_member", "joins_per_app", "joins_per_minute", "directs_per_minute"}
+    assert rates == {
+        "frames_per_member",
+        "joins_per_app",
+        "joins_per_minute",
+        "directs_per_minute",
+        "requests_per_minute",
+    }
     assert (welcome.limits["frames_per_member"], welcome.limits["burst"]) == (50, 1)
 
 

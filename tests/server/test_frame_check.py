@@ -15,7 +15,7 @@ from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
 from sealcast.server.channel import Channel, Member
 from sealcast.server.engine.memory import MemoryBroker
-from sealcast.server.interfaces import ChannelKey
+from sealcast.server.interfaces import ChannelKey, Keep
 from sealcast.server.metrics import Metrics
 from sealcast.server.shedding import Waiting
 from sealcast.server.turns import Turns
@@ -56,6 +56,7 @@ class House:
             7,
             encryption_required=required,
             delivery="realtime",
+            keep=Keep(100, 2**20, 60.0),
             broker=MemoryBroker(),
             metrics=self.metrics,
             now=lambda: NOW,

@@ -11,11 +11,11 @@ from sealcast.protocol.codes import Code
 from sealcast.protocol.controls import Control
 from sealcast.protocol.names import Privilege
 from sealcast.server.auth import Rights
-from sealcast.server.channel import Member
 from sealcast.server.clock import SystemClock
 from sealcast.server.config import AppConfig, AppLimits, Config
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.hub import App, Full, Hub
+from sealcast.server.member import Member
 from sealcast.server.shedding import Waiting
 
 ONE, TWO = "1" * 32, "2" * 32

@@ -311,6 +311,7 @@ async def test_welcome_announces_what_is_enforced(lab: Lab) -> None:
         "members": 5,
         "joins_per_minute": 120,
         "directs_per_minute": 6000,
+        "requests_per_minute": 1200,
         "unauthenticated": 10,
         "burst": 3,
         "frames_per_app": 500,

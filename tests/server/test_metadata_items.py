@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sealcast.protocol.parts import VALUE_MAX
-from sealcast.server.author import Author
 from sealcast.server.budget import Used
-from sealcast.server.metadata import ItemBounds, Items, Refused, is_name
+from sealcast.server.interfaces import Author, ItemBounds
+from sealcast.server.metadata import Refused, Shelf, cost_of, is_name
 
 ANN = Author(1, "ann", b"hello of ann")
 BOB = Author(2, "bob", None)
 BOUNDS = ItemBounds(items=64, bytes=65536, together=2**20)
 
 
-def items() -> Items:
-    return Items(Used())
+def items() -> Shelf:
+    return Shelf(Used())
 
 
 def put(
-    channel: Items, name: str, value: bytes | None, revision: int | None = None, bounds: ItemBounds = BOUNDS
+    channel: Shelf, name: str, value: bytes | None, revision: int | None = None, bounds: ItemBounds = BOUNDS
 ) -> int:
     change = channel.plan(name, value, revision, ANN, bounds)
     channel.make(change)
@@ -29,19 +29,19 @@ def put(
 
 
 def refusal(
-    channel: Items, name: str, value: bytes | None, revision: int | None = None, bounds: ItemBounds = BOUNDS
+    channel: Shelf, name: str, value: bytes | None, revision: int | None = None, bounds: ItemBounds = BOUNDS
 ) -> str:
-    before = (channel.all(), channel.revision, channel.size)
+    before = (channel.items.items, channel.revision, channel.size)
     with pytest.raises(Refused) as caught:
         channel.plan(name, value, revision, ANN, bounds)
-    assert (channel.all(), channel.revision, channel.size) == before
+    assert (channel.items.items, channel.revision, channel.size) == before
     return caught.value.name
 
 
 def test_changes_are_counted_from_one_and_over_all_items() -> None:
     channel = items()
     assert [put(channel, "a", b"1"), put(channel, "b", b"2"), put(channel, "a", b"3")] == [1, 2, 3]
-    assert [(item.name, item.value, item.revision) for item in channel.all()] == [
+    assert [(item.name, item.value, item.revision) for item in channel.items.items] == [
         ("a", b"3", 3),
         ("b", b"2", 2),
     ]
@@ -52,7 +52,7 @@ def test_a_change_that_is_planned_has_not_happened_yet() -> None:
     change = channel.plan("a", b"1", None, ANN, BOUNDS)
     assert (len(channel), channel.revision) == (0, 0)
     channel.make(change)
-    assert channel.all() == ((*change[:3], ANN),)
+    assert channel.items.items == ((*change[:3], ANN),)
 
 
 def test_a_change_that_another_one_has_overtaken_is_not_made() -> None:
@@ -71,7 +71,7 @@ def test_a_revision_lets_only_those_change_an_item_who_know_what_it_is() -> None
     second = put(channel, "a", b"2", revision=first)
     assert refusal(channel, "a", None, revision=first) == "revision_conflict"
     put(channel, "a", None, revision=second)
-    assert channel.all() == ()
+    assert channel.items.items == ()
 
 
 def test_an_item_that_comes_back_has_a_revision_that_it_never_had() -> None:
@@ -130,7 +130,7 @@ def test_names_and_values_of_a_channel_share_its_bytes() -> None:
 
 def test_channels_share_a_bound_and_make_room_for_each_other() -> None:
     used, hundred = Used(), BOUNDS._replace(together=100)
-    one, two = Items(used), Items(used)
+    one, two = Shelf(used), Shelf(used)
     put(one, "a", bytes(70))
     assert used.amount == 1 + 70 + len("ann") + len(b"hello of ann")
     assert refusal(two, "a", bytes(20), bounds=hundred) == "too_many_items"
@@ -152,8 +152,8 @@ def test_what_was_stored_goes_on_where_it_was() -> None:
     put(channel, "a", b"1")
     put(channel, "b", b"2")
     put(channel, "a", None)
-    again = Items(Used(), channel.revision, channel.all())
-    assert again.all() == channel.all()
+    again = Shelf(Used(), channel.revision, channel.items.items)
+    assert again.items.items == channel.items.items
     assert (again.size, put(again, "c", b"3")) == (channel.size, 4)
 
 
@@ -161,7 +161,7 @@ def test_nothing_that_is_printed_shows_a_value() -> None:
     channel = items()
     change = channel.plan("a", b"secret", None, ANN, BOUNDS)
     channel.make(change)
-    assert "secret" not in repr((channel, change, channel.all()))
+    assert "secret" not in repr((channel, change, channel.items.items))
 
 
 class Model(RuleBasedStateMachine):
@@ -170,7 +170,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.used = Used()
-        self.items = Items(self.used)
+        self.shelf = Shelf(self.used)
         self.known: dict[str, tuple[bytes, int]] = {}
         self.count = 0
 
@@ -187,16 +187,16 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def everything_is_stored_and_read_again(self) -> None:
-        before = self.items
+        before = self.shelf
         used = Used()
-        self.items = Items(used, before.revision, before.all())
+        self.shelf = Shelf(used, before.revision, before.items.items)
         before.clear()
         assert self.used.amount == 0
         self.used = used
 
     def change(self, name: str, value: bytes | None, revision: int | None, author: Author) -> None:
         try:
-            change = self.items.plan(name, value, revision, author, ItemBounds(4, 60, 120))
+            change = self.shelf.plan(name, value, revision, author, ItemBounds(4, 60, 120))
         except Refused as refused:
             reason = refused.name
         else:
@@ -206,7 +206,7 @@ class Model(RuleBasedStateMachine):
         if reason:
             assert conflict or (reason == "too_many_items" and value is not None)
             return
-        self.items.make(change)
+        self.shelf.make(change)
         if value is None:
             assert change.made == (name in self.known)
             self.known.pop(name, None)
@@ -217,12 +217,12 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def both_have_the_same(self) -> None:
-        assert {item.name: (item.value, item.revision) for item in self.items.all()} == self.known
-        assert self.items.revision == self.count
-        assert self.items.size == sum(len(name) + len(value) for name, (value, _) in self.known.items())
-        assert self.used.amount == sum(item.cost for item in self.items.all())
-        assert len(self.items) <= 4
-        assert self.items.size <= 60
+        assert {item.name: (item.value, item.revision) for item in self.shelf.items.items} == self.known
+        assert self.shelf.revision == self.count
+        assert self.shelf.size == sum(len(name) + len(value) for name, (value, _) in self.known.items())
+        assert self.used.amount == sum(cost_of(item) for item in self.shelf.items.items)
+        assert len(self.shelf) <= 4
+        assert self.shelf.size <= 60
         assert self.used.amount <= 120
 
 

@@ -12,7 +12,7 @@ from sealcast.protocol.envelope import FRAME_START, MESSAGE_START
 from sealcast.protocol.errors import InvalidName
 from sealcast.protocol.names import Kind
 
-from .channel import Member
+from .member import Member
 
 __all__ = ["refusal_of_frame", "refusal_of_join", "refusal_of_message", "request_of"]
 

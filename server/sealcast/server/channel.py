@@ -6,47 +6,43 @@ back; ``fanout`` brings it to the members. Nothing is awaited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from sealcast.protocol import envelope
+from sealcast.protocol.codes import reply
 from sealcast.protocol.controls import (
     SERVER_CONTROL_MAX,
     Ack,
     Control,
-    Joined,
-    MemberInfo,
+    Error,
     MemberJoined,
     MemberLeft,
-    Renewed,
     encode,
 )
-from sealcast.protocol.descriptor import KEYFRAME, RESERVED
-from sealcast.protocol.names import Kind
-from sealcast.protocol.sframe import LEAST, HeaderError, read_header
 
-from .auth import Rights, kinds_until
+from .auth import Rights
 from .config import DeliveryPolicy
 from .fanout import FanOut, Outlet
-from .interfaces import JOINING, NOTICE, Broker, ChannelKey, Entry
-from .limits import Meter
+from .interfaces import (
+    JOINING,
+    NOTICE,
+    Author,
+    Broker,
+    ChannelKey,
+    Entry,
+    Keep,
+    Kept,
+    Message,
+    Page,
+    Position,
+)
+from .member import Member
 from .metrics import Metrics
 from .turns import Busy, Turns
 
-__all__ = ["Channel", "Member"]
-
-_KINDS: Final = frozenset(map(int, Kind))
-
-_COUNTERS_MAX: Final = 256
-"""Keys of one member whose counters the relay remembers; the oldest is forgotten first."""
-
-_HEAD: Final = 7
-"""Bytes of descriptor, config and a key id of two bytes: alike in all frames of a stream under one key."""
-_HEADS_MAX: Final = 64
-_TWO_BYTE_KID: Final = 0x9
-"""The high half of a config byte that says so (RFC 9605 §4.3)."""
-_Head: TypeAlias = tuple[list[int], int, int]
-"""The counter that has to grow, where its bytes end, and the least value that takes so many."""
+__all__ = ["Channel"]
 
 _MEMBER_COST: Final = 32
 """Bytes of a member in ``joined``, beside its name and hello; and of the rest of ``joined``, _JOINED_COST."""
@@ -62,140 +58,6 @@ _CROWDED: Final = 8 * 1024 * 1024
 """Bytes at which what has been read already is refused."""
 
 
-class Member:
-    """A user joined to a channel through a session."""
-
-    __slots__ = (
-        "_counters",
-        "_heads",
-        "allowance",
-        "allowed",
-        "bytes_in",
-        "changes",
-        "channel",
-        "frames_in",
-        "hello",
-        "keyed",
-        "meter",
-        "number",
-        "outlet",
-        "rights",
-        "user",
-    )
-
-    def __init__(
-        self, channel: Channel, number: int, user: str, hello: bytes | None, rights: Rights, outlet: Outlet
-    ) -> None:
-        self.channel = channel
-        self.number = number
-        self.user = user
-        self.hello = hello
-        self.outlet = outlet
-        self.frames_in = 0
-        self.bytes_in = 0
-        self.meter: Meter | None = None
-        """What it may send; made when it sends something."""
-        self.allowance = -1
-        """The number of ``bytes_in`` up to which its meter need not be asked."""
-        self.keyed = 0
-        """A bit mask of its streams that have carried a keyframe."""
-        self._counters: dict[int, list[int]] = {}
-        """The last counter of each key id."""
-        self._heads: dict[bytes, _Head] = {}
-        """What stood before the counter of frames that were let through, and what it says of the next."""
-        self.rights = rights
-        self.allowed = 0
-        self.changes: float | None = None
-        """When, in Unix seconds, the mask of allowed kinds changes next."""
-
-    def refresh(self, rights: Rights, now: float) -> None:
-        """Let these rights count from now on."""
-        self.rights = rights
-        self._heads.clear()
-        self.allowed, self.changes = kinds_until(rights, now)
-
-    def joined(self, now: float, policy: dict[str, str]) -> Joined:
-        """Return what the member is told: its numbers, the others, and its rights at *now* (Unix seconds)."""
-        channel = self.channel
-        return Joined(
-            channel=channel.number,
-            member=self.number,
-            epoch=channel.position.epoch,
-            offset=channel.position.offset,
-            members=tuple(
-                MemberInfo(member=other.number, user=other.user, hello=other.hello)
-                for other in channel.members.values()
-                if other is not self
-            ),
-            grant=self.rights.left(now),
-            expires_in=max(self.rights.expires - now, 0),
-            policy=policy,
-        )
-
-    def renewed(self, now: float) -> Renewed:
-        """Return what the member is told of its new rights at *now* (Unix seconds)."""
-        rights = self.rights
-        return Renewed(
-            channel=self.channel.number, grant=rights.left(now), expires_in=max(rights.expires - now, 0)
-        )
-
-    def check(self, data: bytes, start: int) -> str | None:
-        """Check what the relay may know of a frame or message whose descriptor is at *start*.
-
-        Returns the name of the reply code to refuse it with, or None; only a None moves the counter.
-        """
-        known = self._heads.get(data[start : start + _HEAD])
-        if known is None:
-            return self._check_any(data, start)
-        counter, end, least = known
-        value = int.from_bytes(data[start + _HEAD : start + end], "big")
-        if len(data) < start + end or value < least:
-            return "encryption_required"
-        if value <= counter[0]:
-            return "counter_repeated"
-        counter[0] = value
-        return None
-
-    def _check_any(self, data: bytes, start: int) -> str | None:
-        """Check a frame whose first bytes are not known yet, and remember them."""
-        first = data[start]
-        kind = first & 15
-        if not self.allowed >> kind & 1:
-            return "not_permitted" if kind in _KINDS else "bad_frame"
-        flags = data[start + 1]
-        if flags & (RESERVED | KEYFRAME):  # seldom
-            if flags & RESERVED:
-                return "bad_frame"
-            self.keyed |= 1 << data[start + 3]
-        if first >> 4 == 1:
-            return self._check_counter(data, start)
-        if first >> 4 != 2 or self.channel.encryption_required:
-            return "encryption_required"
-        self.channel.metrics.clear_frames += 1
-        return None
-
-    def _check_counter(self, data: bytes, start: int) -> str | None:
-        try:
-            key_id, value, end = read_header(data, start + 4)
-        except HeaderError:
-            return "encryption_required"
-        counter = self._counters.get(key_id)
-        if counter is None:
-            if len(self._counters) >= _COUNTERS_MAX:
-                del self._counters[next(iter(self._counters))]
-                self._heads.clear()
-            counter = self._counters[key_id] = [-1]
-        if value <= counter[0]:
-            return "counter_repeated"
-        counter[0] = value
-        size = end - start - _HEAD
-        if data[start + 4] >> 4 == _TWO_BYTE_KID and size > 0:
-            if len(self._heads) >= _HEADS_MAX:
-                self._heads.clear()
-            self._heads[data[start : start + _HEAD]] = (counter, end - start, LEAST[size])
-        return None
-
-
 class Channel:
     """A named room inside an app.
 
@@ -204,11 +66,16 @@ class Channel:
         number: its number in this process, never used twice.
         encryption_required: refuse every frame without a well-formed SFrame header.
         delivery: what happens to frames that a member does not take in time.
-        broker: places messages and carries turns.
+        keep: what is kept of its messages.
+        broker: places messages, keeps them and carries turns.
         metrics: where to count.
         now: the present, in monotonic seconds.
         turns: serves it in turn.
         collecting: called when it begins to collect a turn; ``turns.add`` or what delays that.
+        finished: called when the last message of members that have all left has its place.
+
+    Raises:
+        EngineDown: the broker cannot say where it stands.
 
     """
 
@@ -219,11 +86,13 @@ class Channel:
         *,
         encryption_required: bool,
         delivery: DeliveryPolicy,
+        keep: Keep,
         broker: Broker,
         metrics: Metrics,
         now: Callable[[], float],
         turns: Turns,
         collecting: Callable[[Busy], None] | None = None,
+        finished: Callable[[Channel], None] = lambda channel: None,
     ) -> None:
         self.key = key
         self.number = number
@@ -246,30 +115,38 @@ class Channel:
         """Bytes of frames and messages in this turn."""
         self._notices = 0
         """Bytes of notices in it."""
-        self._next_member = 0
-        self._roster = _JOINED_COST
+        self.roster = _JOINED_COST
         """Bytes of a ``joined`` that lists all members."""
-        self.position = broker.subscribe(key, self)
+        self._finished = finished
+        self._under_way: Counter[Member] = Counter()
+        """How many messages of each member have no place yet."""
+        self._departed: dict[Member, str] = {}
+        """Members that have left, and why: it is told when none of their messages is under way any more."""
+        self.keeps = keep.messages > 0
+        """Whether it keeps messages at all."""
+        self.position, self._next_member = broker.subscribe(key, self, keep)
 
     # --- members ---
 
     def fits(self, user: str, hello: bytes | None) -> bool:
         """Whether the members could still be listed in one control if this one joined."""
-        return self._roster + _cost(user, hello) <= SERVER_CONTROL_MAX
+        return self.roster + _cost(user, hello) <= SERVER_CONTROL_MAX
 
-    def add(self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float) -> Member:
+    def add(
+        self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float, run: bytes = b""
+    ) -> Member:
         """Make a member and tell the others; what was sent before it joined is not for it."""
         if self._size:  # many may join at once: a turn of notices need not be told one by one
             self.flush()
         self._next_member += 1
-        member = Member(self, self._next_member, user, hello, rights, outlet)
+        member = Member(self, self._next_member, user, hello, rights, outlet, run)
         member.refresh(rights, now)
         self.notify(
             MemberJoined(channel=self.number, member=member.number, user=user, hello=hello), member, JOINING
         )
         self.members[member.number] = member
         self.by_user[user] = member
-        self._roster += _cost(user, hello)
+        self.roster += _cost(user, hello)
         self._out.add(member, outlet)
         return member
 
@@ -286,11 +163,23 @@ class Channel:
         del self.members[member.number]
         if self.by_user.get(member.user) is member:
             del self.by_user[member.user]
-        self._roster -= _cost(member.user, member.hello)
+        self.roster -= _cost(member.user, member.hello)
+        if self._under_way[member]:
+            self._departed[member] = reason
+        else:
+            self._tell_left(member, reason)
+
+    def _tell_left(self, member: Member, reason: str) -> None:
+        del self._under_way[member]
         self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), member)
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody is there, and nothing is under way."""
+        return not self.members and not self._departed
+
     def close(self) -> None:
-        """Let the broker go; the channel has no members any more."""
+        """Let the broker go; the channel is over."""
         self._turn.clear()
         self._out.close()
         self._broker.unsubscribe(self.key)
@@ -309,7 +198,11 @@ class Channel:
         """Take one checked frame or message into this turn."""
         if not self._turn:
             self._collecting(self)
-        self._turn.append(Entry(member, kind, data, ref))
+        if ref:
+            self._under_way[member] += 1
+            self._turn.append(Message(member, data, ref, member.run, member.author))
+        else:
+            self._turn.append(Entry(member, kind, data))
         size = len(data)
         member.frames_in += 1
         member.bytes_in += size
@@ -352,6 +245,8 @@ class Channel:
         frames = out.put(turn, self._delivered, self._room)
         metrics.turns += 1
         metrics.deliveries += frames * (len(self.members) - 1)
+        if self._under_way:
+            self._end_departures(turn)
         if out.pending:
             self._turns.add(self)
 
@@ -389,12 +284,73 @@ class Channel:
             self.number, entry.sender.number, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
         )
 
+    def settle(self, entries: Sequence[Message]) -> None:
+        """Acknowledge messages that were placed before."""
+        self._acknowledge(entries)
+        self._end_departures(entries)
+
+    def refuse(self, entries: Sequence[Message], name: str) -> None:
+        """Tell the senders of messages that were not placed why."""
+        self.metrics.refused[name] += len(entries)
+        for entry in entries:
+            sender = entry.sender
+            if isinstance(sender, Member) and self.members.get(sender.number) is sender:
+                sender.outlet.tell(Error.of(reply(name), channel=self.number), entry.ref)
+        self._end_departures(entries)
+
+    def _end_departures(self, turn: Sequence[Entry]) -> None:
+        """Note that the messages among these are under way no more, and tell of those who left meanwhile."""
+        waiting = self._under_way
+        for entry in turn:
+            sender = entry.sender
+            if not isinstance(entry, Message) or not isinstance(sender, Member):
+                continue
+            waiting[sender] -= 1
+            if not waiting[sender]:
+                del waiting[sender]
+                reason = self._departed.pop(sender, None)
+                if reason is not None:
+                    self._tell_left(sender, reason)
+        if not self.members and not self._departed:
+            self._finished(self)
+
+    # --- what was kept ---
+
+    def replay(self, member: Member, since: Position | None, most: int, most_bytes: int) -> list[Kept] | None:
+        """Return what a member that has just been added missed after *since*; None if it cannot be whole.
+
+        Its own messages are left out. What comes after these reaches it by itself.
+        """
+        if since is None:
+            return None
+        found = self._broker.since(self.key, since, most, most_bytes)
+        if not found:
+            return None if found is None else []
+        own = self._broker.sent_by(self.key, member.user, member.run) if member.run else ()
+        return [kept for kept in found if kept.offset not in own]
+
+    def page(self, *, after: int, before: int | None, limit: int, most_bytes: int) -> Page:
+        """Return kept messages below *before*, or above *after*."""
+        return self._broker.page(self.key, after=after, before=before, limit=limit, most_bytes=most_bytes)
+
+    def authors(self, messages: Collection[Kept]) -> dict[int, Author]:
+        """Return who sent these messages, by member number."""
+        return self._broker.authors(self.key, {kept.member for kept in messages})
+
+    def absent_authors(self, messages: Collection[Kept]) -> list[Author]:
+        """Return the senders of these messages that are no members, and of those that are under way."""
+        found = {**self.authors(messages), **{gone.number: gone.author for gone in self._departed}}
+        return [author for number, author in found.items() if number not in self.members]
+
     def _acknowledge(self, turn: Sequence[Entry], only: Member | None = None) -> None:
         for entry in turn:
             sender = entry.sender
-            if entry.ref and isinstance(sender, Member) and only in (None, sender):
+            if not entry.ref or not isinstance(entry, Message) or not isinstance(sender, Member):
+                continue
+            if only in (None, sender) and self.members.get(sender.number) is sender:
                 ref, entry.ref = entry.ref, 0
-                sender.outlet.tell(Ack(channel=self.number, offset=entry.offset), ref)
+                ack = Ack(channel=self.number, offset=entry.offset, repeated=entry.repeated)
+                sender.outlet.tell(ack, ref)
 
     def _hold(self, member: Member) -> None:
         """Let a member that sends faster than it goes out wait, and when that does not help, everybody."""

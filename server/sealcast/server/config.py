@@ -14,8 +14,11 @@ from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .interfaces import Keep
+
 __all__ = [
     "AppConfig",
+    "AppHistory",
     "AppLimits",
     "AppPolicy",
     "AppRates",
@@ -119,6 +122,16 @@ class AppLimits(_Section):
     changes_per_minute: int = _option(
         600, "what one connection may set, take away, lock and unlock", unit="/min", ge=1
     )
+    requests_per_minute: int = _option(
+        1_200, "other requests of one connection about its channels", unit="/min", ge=1
+    )
+    recovery_messages: int = _option(
+        1_000,
+        "messages that a member that comes back is sent again at most",
+        ge=0,
+        le=100_000,
+    )
+    recovery_bytes: int = _option(1024 * 1024, "the same in bytes", unit="B", ge=0, le=64 * 2**20)
     errors_per_minute: int = _option(
         600, "refused requests and frames of one connection before it is closed", unit="/min", ge=1
     )
@@ -178,6 +191,14 @@ class AppRates(_Section):
         return cls(**{name: 0 for name in cls.model_fields if name != "burst"})
 
 
+class AppHistory(_Section):
+    """What the channels of an app keep of their messages, sealed as they are."""
+
+    messages: int = _option(1_000, "messages of a channel that are kept; 0: none", ge=0, le=1_000_000)
+    bytes: int = _option(1024 * 1024, "how large they are together at most", unit="B", ge=1024, le=2**30)
+    ttl: float = _option(300.0, "how old they get", unit="s", ge=1, le=366 * 86_400)
+
+
 class ChannelConfig(_Section):
     """What is different in some channels of an app."""
 
@@ -187,6 +208,9 @@ class ChannelConfig(_Section):
         max_length=names.CHANNEL_MAX,
     )
     delivery: DeliveryPolicy | None = _option(None, "as `policy.delivery`")
+    history_messages: int | None = _option(None, "as `history.messages`", ge=0, le=1_000_000)
+    history_bytes: int | None = _option(None, "as `history.bytes`", unit="B", ge=1024, le=2**30)
+    history_ttl: float | None = _option(None, "as `history.ttl`", unit="s", ge=1, le=366 * 86_400)
 
     def matches(self, channel: str) -> bool:
         """Say whether this is about the channel of that name."""
@@ -216,6 +240,7 @@ class AppConfig(_Section):
     policy: AppPolicy = AppPolicy()
     limits: AppLimits = AppLimits()
     rates: AppRates = AppRates()
+    history: AppHistory = AppHistory()
     channels: tuple[ChannelConfig, ...] = Field((), description="what is different in some channels")
 
     @model_validator(mode="after")
@@ -240,6 +265,18 @@ class AppConfig(_Section):
         """Return what happens in the channel of that name to frames that a member does not take in time."""
         matching = (rule.delivery for rule in self.channels if rule.matches(channel))
         return next(matching, None) or self.policy.delivery
+
+    def keep_of(self, channel: str) -> Keep:
+        """Return what the channel of that name keeps of its messages."""
+        rule = next((rule for rule in self.channels if rule.matches(channel)), None)
+        kept = self.history
+        if rule is None:
+            return Keep(kept.messages, kept.bytes, kept.ttl)
+        return Keep(
+            kept.messages if rule.history_messages is None else rule.history_messages,
+            kept.bytes if rule.history_bytes is None else rule.history_bytes,
+            kept.ttl if rule.history_ttl is None else rule.history_ttl,
+        )
 
     @property
     def certificates(self) -> tuple[str, ...]:

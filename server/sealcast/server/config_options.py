@@ -70,7 +70,7 @@ def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
             doc=field.description or "",
             unit=str(extra.get("unit", "")) if isinstance(extra, dict) else "",
             default=... if field.is_required() else field.default,
-            number=kind in (int, float),
+            number=kind in (int, float, int | None, float | None),
             choices=_choices(kind),
         )
 

@@ -11,7 +11,13 @@ from .config_options import APP, APP_ENVIRONMENT, APP_ID, CHANNEL, PROCESS, Opti
 
 __all__ = ["environment", "sample", "table"]
 
-_EXAMPLE = {"pattern": "telemetry-*", "delivery": "latest"}
+_EXAMPLE: dict[str, str | int] = {
+    "pattern": "telemetry-*",
+    "delivery": "latest",
+    "history_messages": 10_000,
+    "history_bytes": "16MiB",
+    "history_ttl": "24h",
+}
 _UNITS = {
     "s": "a duration",
     "B": "a size",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .auth import Rights
-from .channel import Channel, Member
+from .channel import Channel
 from .clock import Clock, TimingWheel
 from .config import AppConfig, Config
 from .fanout import Outlet
 from .interfaces import Broker, ChannelKey
 from .limits import Quotas
+from .member import Member
 from .metrics import Metrics
 from .sharing import Sharing
 from .turns import Tick, Turns
@@ -78,7 +79,9 @@ class Hub:
             tick = Tick(self._turns, delay, call_later) if delay and call_later else None
             self._apps[app.app_id] = App(app, clock.monotonic(), tick)
         self._broker = broker
-        self.sharing = Sharing(broker, clock, self.wheel, self._find)
+        self.sharing = Sharing(
+            broker, clock, self.wheel, lambda app_id: self._apps[app_id].config.limits, self._find
+        )
         self.call_soon = call_soon
         self._next_channel = 0
 
@@ -92,7 +95,14 @@ class Hub:
         return self._apps.values()
 
     def join(
-        self, app: App, name: str, user: str, hello: bytes | None, rights: Rights, outlet: Outlet
+        self,
+        app: App,
+        name: str,
+        user: str,
+        hello: bytes | None,
+        rights: Rights,
+        outlet: Outlet,
+        run: bytes = b"",
     ) -> Member:
         """Make *user* a member of the channel called *name*, which is born with its first member.
 
@@ -100,6 +110,7 @@ class Hub:
 
         Raises:
             Full: the app has too many channels, or the channel too many members.
+            EngineDown: the engine cannot say where the channel stands.
 
         """
         limits = app.config.limits
@@ -110,15 +121,14 @@ class Hub:
             channel = self._open(app, name)
         elif len(channel.members) >= limits.members or not channel.fits(user, hello):
             raise Full("channel_full")
-        return channel.add(user, hello, rights, outlet, self.clock.wall())
+        return channel.add(user, hello, rights, outlet, self.clock.wall(), run)
 
     def leave(self, app: App, member: Member, reason: str) -> None:
         """End a membership; a channel dies with its last member."""
         channel = member.channel
         channel.remove(member, reason)
-        if not channel.members:
-            del app.channels[channel.key.channel]
-            channel.close()
+        if channel.over:
+            self._close(channel)
 
     def _find(self, key: ChannelKey) -> Channel | None:
         app = self._apps.get(key.app_id)
@@ -132,11 +142,19 @@ class Hub:
             self._next_channel,
             encryption_required=app.config.policy.encryption == "required",
             delivery=app.config.delivery_of(name),
+            keep=app.config.keep_of(name),
             broker=self._broker,
             metrics=self.metrics,
             now=self.clock.monotonic,
             turns=self._turns,
             collecting=app.tick.add if app.tick is not None else None,
+            finished=self._close,
         )
         app.channels[name] = channel
         return channel
+
+    def _close(self, channel: Channel) -> None:
+        channels = self._apps[channel.key.app_id].channels
+        if channels.get(channel.key.channel) is channel and channel.over:
+            del channels[channel.key.channel]
+            channel.close()

@@ -7,14 +7,13 @@ change is planned first, which checks it, and made afterwards: in between an eng
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from sealcast.protocol.parts import NAME_MAX, VALUE_MAX
 
-from .author import Author
 from .budget import Used
+from .interfaces import Author, Change, Item, ItemBounds, Items
 
-__all__ = ["Change", "Item", "ItemBounds", "Items", "Refused", "is_name"]
+__all__ = ["Refused", "Shelf", "cost_of", "is_name", "size_of"]
 
 _SPACE, _DELETE = 0x20, 0x7F
 
@@ -27,57 +26,7 @@ class Refused(Exception):
         self.name = name
 
 
-class Item(NamedTuple):
-    """A value under its name."""
-
-    name: str
-    value: bytes
-    revision: int
-    """The number of the change that set it."""
-    author: Author
-
-    @property
-    def size(self) -> int:
-        """The bytes that count for it in its channel: name and value."""
-        return len(self.name) + len(self.value)
-
-    @property
-    def cost(self) -> int:
-        """The bytes that it takes: who set it has to be remembered too."""
-        return self.size + len(self.author.user) + len(self.author.hello or b"")
-
-    def __repr__(self) -> str:
-        return f"Item({self.name!r}, {len(self.value)} bytes, revision={self.revision})"
-
-
-class Change(NamedTuple):
-    """What a request comes to."""
-
-    name: str
-    value: bytes | None
-    """None: the item goes away."""
-    revision: int
-    """The number of this change; the present one when ``made`` is False."""
-    author: Author
-    made: bool = True
-    """Whether there is anything to do: to take away what is not there changes nothing."""
-
-    def __repr__(self) -> str:
-        size = None if self.value is None else len(self.value)
-        return f"Change({self.name!r}, {size} bytes, revision={self.revision}, made={self.made})"
-
-
-class ItemBounds(NamedTuple):
-    """How much a channel may keep."""
-
-    items: int
-    bytes: int
-    """Of names and values together."""
-    together: int
-    """Bytes of all channels that share ``used``, with who set the items."""
-
-
-class Items:
+class Shelf:
     """The items of one channel.
 
     Args:
@@ -87,26 +36,30 @@ class Items:
 
     """
 
-    __slots__ = ("_items", "_used", "revision", "size")
+    __slots__ = ("_items", "_used", "cost", "revision", "size")
 
     def __init__(self, used: Used, revision: int = 0, items: Iterable[Item] = ()) -> None:
         self.revision = revision
         self.size = 0
+        """Bytes of names and values."""
+        self.cost = 0
+        """Bytes with who set them."""
         self._used = used
         self._items: dict[str, Item] = {}
         for item in items:
             self._put(item)
 
     def __repr__(self) -> str:
-        return f"Items({len(self)} items, {self.size} bytes, revision={self.revision})"
+        return f"Shelf({len(self)} items, {self.size} bytes, revision={self.revision})"
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._items)
 
-    def all(self) -> tuple[Item, ...]:
-        """Return them, in the order in which they were set first."""
-        return tuple(self._items.values())
+    @property
+    def items(self) -> Items:
+        """All of them, in the order in which they were set first."""
+        return Items(self.revision, tuple(self._items.values()))
 
     def get(self, name: str) -> Item | None:
         """Return the item of that name, if there is one."""
@@ -173,10 +126,12 @@ class Items:
 
     def _take(self, name: str) -> None:
         item = self._items.pop(name)
-        self._count(-item.size, -item.cost)
+        size, cost = size_of(item), cost_of(item)
+        self._count(-size, -cost)
 
     def _count(self, size: int, cost: int) -> None:
         self.size += size
+        self.cost += cost
         self._used.amount += cost
 
 
@@ -185,8 +140,18 @@ def is_name(name: str) -> bool:
     return 0 < len(name) <= NAME_MAX and all(_SPACE <= ord(character) < _DELETE for character in name)
 
 
+def size_of(item: Item) -> int:
+    """Return the bytes that count for an item in its channel: name and value."""
+    return len(item.name) + len(item.value)
+
+
+def cost_of(item: Item) -> int:
+    """Return the bytes that an item takes: who set it has to be remembered too."""
+    return size_of(item) + len(item.author.user) + len(item.author.hello or b"")
+
+
 def _more(item: Item, present: Item | None) -> tuple[int, int]:
     """Return how much more *item* is than what it replaces: in its channel, and altogether."""
     if present is None:
-        return item.size, item.cost
-    return item.size - present.size, item.cost - present.cost
+        return size_of(item), cost_of(item)
+    return size_of(item) - size_of(present), cost_of(item) - cost_of(present)

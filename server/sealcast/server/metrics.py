@@ -65,6 +65,12 @@ class Metrics:
     """How long a turn of the event loop spent on sending to members; it is bounded in bytes and writes."""
     clear_frames: int = 0
     """Frames relayed in clear, where an app's policy allows it."""
+    recovered: int = 0
+    """Joins that went on from a place, with everything that came after it."""
+    not_recovered: int = 0
+    """Joins for which that was not to be had."""
+    replayed: int = 0
+    """Messages that were sent again to members that had missed them."""
     refused: Counter[str] = field(default_factory=Counter)
     """Refused requests, frames and messages, by the code's name."""
     limited: Counter[str] = field(default_factory=Counter)

@@ -74,7 +74,9 @@ class Relay:
 
         """
         loop = asyncio.get_running_loop()
-        self._hub = Hub(self.config, MemoryBroker(), self._clock, loop.call_soon, loop.call_later)
+        self._hub = Hub(
+            self.config, MemoryBroker(self._clock.wall), self._clock, loop.call_soon, loop.call_later
+        )
         self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
         self.address = await self._listener.start()
         self._tick(loop)

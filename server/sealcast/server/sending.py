@@ -8,12 +8,12 @@ from sealcast.protocol.codes import Code
 from sealcast.protocol.controls import Control
 from sealcast.protocol.session import Machine
 
-from .channel import Member
 from .config import AppLimits
 from .delivery import Delivery, Overfull
 from .fanout import frame_header
 from .hub import Hub
 from .interfaces import Transport
+from .member import Member
 from .shedding import Waiting
 
 __all__ = ["Sending"]
@@ -70,6 +70,16 @@ class Sending:
         data = self._machine.send(control, now, ref)
         try:
             if self._delivery.send(frame_header(len(data)) + data, now):
+                self._keeps_up()
+        except Overfull:
+            self._hub.call_soon(self._end_slow)
+
+    def resend(self, wire: bytes) -> None:
+        """Send ready-made WebSocket frames in order with what waits, none of which may be dropped."""
+        if self.closing is not None:
+            return
+        try:
+            if self._delivery.send(wire, self._hub.clock.monotonic()):
                 self._keeps_up()
         except Overfull:
             self._hub.call_soon(self._end_slow)

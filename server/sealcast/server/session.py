@@ -10,35 +10,22 @@ from typing import Final
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code, end, reply
 from sealcast.protocol.controls import (
-    Control,
-    Direct,
-    Directed,
     Drain,
     Error,
-    Join,
-    Leave,
     Left,
-    Ping,
-    Pong,
-    Renew,
-    Sent,
-    Side,
     TokenExpiring,
 )
-from sealcast.protocol.errors import RemoteProtocolError, TokenError
 from sealcast.protocol.names import Kind
-from sealcast.protocol.session import EndDue, GrantEnded, GrantExpiring, Machine, PingDue
+from sealcast.protocol.session import EndDue, GrantEnded, GrantExpiring, PingDue
 
-from .arrival import refusal_of_frame, refusal_of_join, refusal_of_message, request_of
-from .auth import Rights, TokenRequired, admit
-from .channel import Member
-from .hub import App, Full, Hub
+from .answering import Answering
+from .arrival import refusal_of_frame, refusal_of_message, request_of
+from .hub import App, Hub
 from .interfaces import Transport
-from .limits import Bucket, Meter, Quota, Shortage, take_all
+from .limits import Meter, Quota, Shortage
 from .logs import SessionLog
+from .member import Member
 from .refusals import Refusals
-from .sending import Sending
-from .shared_requests import Asked, SharedRequest, carry_out
 from .welcome import welcome
 
 __all__ = ["Session"]
@@ -49,7 +36,7 @@ _MESSAGE_KIND: Final = int(Kind.MESSAGE)
 _CROWDED: Final = Shortage(0.1, "channel_backlog")
 
 
-class Session(Sending):
+class Session(Answering):
     """What the relay knows of one connection.
 
     Args:
@@ -61,43 +48,16 @@ class Session(Sending):
 
     """
 
-    __slots__ = (
-        "_address",
-        "_app",
-        "_changes",
-        "_directs",
-        "_frame_most",
-        "_joins",
-        "_log",
-        "_quota",
-        "_refusals",
-        "_routes",
-    )
+    __slots__ = ("_frame_most", "_quota", "_refusals")
 
     def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog, address: str = "") -> None:
-        now = hub.clock.monotonic()
-        server = hub.config.server
+        super().__init__(hub, app, transport, log, address)
         limits = app.config.limits
-        machine = Machine(
-            Side.SERVER, now, heartbeat=server.heartbeat, unauthenticated=server.unauthenticated
-        )
-        super().__init__(hub, transport, machine, limits)
-        self._app = app
-        self._log = log
-        self._routes: dict[bytes, Member] = {}
         self._frame_most = limits.frame
-        self._address = address
         self._quota: Quota | None = None
-        self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
-        self._directs = Bucket(
-            limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
-        )
-        self._changes = Bucket(
-            limits.changes_per_minute / 60, limits.changes_per_minute, now, "changes_per_minute"
-        )
-        self._refusals = Refusals(limits.errors_per_minute, now)
+        self._refusals = Refusals(limits.errors_per_minute, hub.clock.monotonic())
         app.connections += 1
-        self.tell(welcome(server, limits, app.config.rates))
+        self.tell(welcome(hub.config.server, limits, app.config.rates))
         self._hub.wheel.schedule(self, self._next_time())
 
     def __repr__(self) -> str:
@@ -177,137 +137,6 @@ class Session(Sending):
     def heard(self) -> None:
         """Note that bytes came in."""
         self._machine.heard(self._hub.clock.monotonic())
-
-    # --- controls ---
-
-    def _control(self, data: bytes) -> None:
-        try:
-            control, ref, _ = self._machine.receive(data, self._hub.clock.monotonic())
-        except RemoteProtocolError as error:
-            if error.fatal:
-                self._end(error.code)
-            else:
-                self._refuse_request(error.code, error.ref)
-            return
-        if isinstance(control, Join):
-            self._join(control, ref)
-        elif isinstance(control, Renew):
-            self._renew(control, ref)
-        elif isinstance(control, Leave):
-            self._leave(control.channel, end("left"), ref)
-        elif isinstance(control, Direct):
-            self._direct(control, ref)
-        elif isinstance(control, Ping):
-            self.tell(Pong(), ref)
-        elif isinstance(control, SharedRequest):
-            self._share(control, ref)
-        else:
-            self._refuse_request(reply("unknown_control"), ref)
-
-    def _join(self, join: Join, ref: int) -> None:
-        if self._joins_too_soon(ref):
-            return
-        most = self._app.config.limits.channels_per_connection
-        verdict = refusal_of_join(join, self._members.values(), most)
-        if self._hub.draining:
-            verdict = reply("draining")
-        rights = verdict or self._rights(join.channel, join.user, join.token)
-        if isinstance(rights, Rights):
-            try:
-                self._become_member(join, ref, rights)
-                return
-            except Full as full:
-                rights = reply(full.name)
-        self._refuse_request(rights, ref)
-
-    def _joins_too_soon(self, ref: int) -> bool:
-        now = self._hub.clock.monotonic()
-        over = self._app.quotas.over(self._address, now)
-        buckets = (self._joins, *(bucket for quota in over for bucket in quota.joins))
-        shortage = take_all([(bucket, 1.0) for bucket in buckets], now)
-        if shortage is not None:
-            self._limit(shortage, ref, 0)
-        return shortage is not None
-
-    def _rights(self, channel: str, user: str, token: str | None) -> Rights | Code:
-        try:
-            return admit(self._app.config, channel, user, token, self._hub.clock.wall())
-        except (TokenError, TokenRequired) as error:
-            self._log.token_refused(error.code.name)
-            return error.code
-
-    def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
-        channel = self._app.channels.get(join.channel)
-        older = channel.by_user.get(join.user) if channel is not None else None
-        if older is not None:
-            older.outlet.leave(older.channel.number, end("replaced"))
-        member = self._hub.join(self._app, join.channel, join.user, join.hello, rights, self)
-        channel = member.channel
-        wall = self._hub.clock.wall()
-        self._members[channel.number] = member
-        self._routes[envelope.route_key(channel.number, member.number)] = member
-        if self._delivery.slow:
-            channel.slow(member)
-        self._hub.metrics.joins_total += 1
-        self._transport.admitted()
-        policy: dict[str, str] = {
-            "encryption": self._app.config.policy.encryption,
-            "delivery": channel.delivery,
-        }
-        self.tell(member.joined(wall, policy), ref)
-        self._hub.wheel.sooner(self, self._next_time())
-
-    def _renew(self, renew: Renew, ref: int) -> None:
-        if self._joins_too_soon(ref):
-            return
-        member = self._members[renew.channel]
-        rights = self._rights(member.channel.key.channel, member.user, renew.token)
-        if not isinstance(rights, Rights):
-            self._refuse_request(rights, ref, renew.channel)
-            return
-        wall = self._hub.clock.wall()
-        member.refresh(rights, wall)
-        self.tell(member.renewed(wall), ref)
-        self._hub.wheel.sooner(self, self._next_time())
-
-    def _share(self, control: SharedRequest, ref: int) -> None:
-        if self._too_soon(self._changes, ref, control.channel):
-            return
-        member = self._members[control.channel]
-
-        def refuse(name: str, retry_after: float | None) -> None:
-            # Who has left meanwhile, while the engine was at work, has no channel that this could be about.
-            there = member.channel.number if self._members.get(control.channel) is member else None
-            self._refuse_request(reply(name), ref, there, retry_after)
-
-        def answer(control: Control) -> None:
-            if self._members.get(member.channel.number) is not member:
-                refuse("not_joined", None)
-                return
-            # What happened before comes first.
-            member.channel.flush_to(member)
-            self.tell(control, ref)
-
-        carry_out(control, Asked(member, self._hub.sharing, self._app.config.limits, answer, refuse))
-
-    def _direct(self, direct: Direct, ref: int) -> None:
-        if self._too_soon(self._directs, ref, direct.channel):
-            return
-        member = self._members[direct.channel]
-        receiver = member.channel.members.get(direct.member)
-        if receiver is None or receiver is member:
-            self._refuse_request(reply("no_such_member"), ref, direct.channel)
-            return
-        # What was collected before goes out first: for one receiver, all of a sender's data has one order.
-        member.channel.flush_to(receiver)
-        receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))
-        self.tell(Sent(channel=direct.channel), ref)
-
-    def _too_soon(self, bucket: Bucket, ref: int, channel: int) -> bool:
-        shortage = take_all([(bucket, 1.0)], self._hub.clock.monotonic())
-        if shortage is not None:
-            self._limit(shortage, ref, channel)
-        return shortage is not None
 
     # --- ends ---
 

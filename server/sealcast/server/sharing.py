@@ -21,13 +21,14 @@ from sealcast.protocol.controls import (
 from sealcast.protocol.parts import Item as ItemInfo
 from sealcast.protocol.parts import LockInfo
 
-from .channel import Channel, Member
+from .channel import Channel
 from .clock import Clock, TimingWheel
 from .config import AppLimits
-from .interfaces import Author, Broker, ChannelKey
+from .interfaces import Broker, Change, ChannelKey, ItemBounds
 from .lock_book import LockBook
 from .locks import Held, LockBounds, LockChange, LockRefused, Owner
-from .metadata import Change, ItemBounds, is_name
+from .member import Member
+from .metadata import is_name
 
 __all__ = ["Declined", "Sharing"]
 
@@ -50,6 +51,7 @@ class Sharing:
         broker: keeps metadata.
         clock: the present.
         wheel: ends locks.
+        limits: the bounds of an app.
         find: returns the channel of that key, if it has members here.
 
     """
@@ -59,10 +61,12 @@ class Sharing:
         broker: Broker,
         clock: Clock,
         wheel: TimingWheel,
+        limits: Callable[[str], AppLimits],
         find: Callable[[ChannelKey], Channel | None],
     ) -> None:
         self._broker = broker
         self._clock = clock
+        self._limits = limits
         self._find = find
         self._book = LockBook(clock, wheel, self._expired)
 
@@ -71,16 +75,16 @@ class Sharing:
     def items(self, member: Member) -> MetadataItems:
         """Return the metadata and the locks of a member's channel."""
         channel = member.channel
-        items = self._broker.get_items(channel.key)
-        authors = {item.author.member: item.author for item in items.all()}
+        revision, items = self._broker.get_items(channel.key)
+        authors = {item.author.member: item.author for item in items}
         locks = self._book.find(channel.key)
         now = self._clock.monotonic()
         return MetadataItems(
             channel=channel.number,
-            revision=items.revision,
+            revision=revision,
             items=tuple(
                 ItemInfo(name=item.name, value=item.value, revision=item.revision, member=item.author.member)
-                for item in items.all()
+                for item in items
             ),
             authors=tuple(
                 MemberInfo(member=author.member, user=author.user, hello=author.hello)
@@ -89,17 +93,15 @@ class Sharing:
             locks=() if locks is None else tuple(self._info(channel, held, now) for held in locks.held(now)),
         )
 
-    def change(
-        self, member: Member, asked: SetMetadata, limits: AppLimits, done: Callable[[int | str], None]
-    ) -> None:
+    def change(self, member: Member, asked: SetMetadata, done: Callable[[int | str], None]) -> None:
         """Set an item of metadata or take it away, and tell the others.
 
         *done* is called with the revision, or the name of the reply code that says why not: at once or
         later, when the engine has stored it.
         """
-        bounds = ItemBounds(limits.metadata_items, limits.metadata_bytes, limits.metadata_total)
-        author = Author(member.number, member.user, member.hello)
         key = member.channel.key
+        limits = self._limits(key.app_id)
+        bounds = ItemBounds(limits.metadata_items, limits.metadata_bytes, limits.metadata_total)
 
         def settled(outcome: Change | str) -> None:
             if isinstance(outcome, str):
@@ -109,7 +111,7 @@ class Sharing:
                 self._tell_change(key, outcome, member)
             done(outcome.revision)
 
-        self._broker.set_item(key, asked.name, asked.value, asked.revision, author, bounds, settled)
+        self._broker.set_item(key, asked.name, asked.value, asked.revision, member.author, bounds, settled)
 
     def _tell_change(self, key: ChannelKey, change: Change, by: Member) -> None:
         channel = self._find(key)
@@ -127,13 +129,14 @@ class Sharing:
 
     # --- locks ---
 
-    def lock(self, member: Member, asked: LockAsked, limits: AppLimits) -> Locked:
+    def lock(self, member: Member, asked: LockAsked) -> Locked:
         """Lock a name for a member, and tell the others.
 
         Raises:
             Declined: ``invalid_name``, ``bad_request``, ``lock_held`` or ``too_many_items``.
 
         """
+        limits = self._limits(member.channel.key.app_id)
         if not is_name(asked.name):
             raise Declined("invalid_name")
         if not _TTL_LEAST <= asked.ttl <= limits.lock_ttl:
@@ -143,7 +146,7 @@ class Sharing:
         try:
             fence = self._book.of(channel.key).lock(
                 asked.name,
-                Owner(member.user),
+                Owner(member.user, member.run),
                 asked.ttl,
                 self._clock.monotonic(),
                 bounds,

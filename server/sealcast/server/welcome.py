@@ -12,7 +12,7 @@ from .config import AppLimits, AppRates, ServerConfig
 
 __all__ = ["FEATURES", "welcome"]
 
-FEATURES: Final = ("messages", "hello", "direct", "metadata", "locks")
+FEATURES: Final = ("messages", "hello", "direct", "recovery", "history", "metadata", "locks")
 """What a client may rely on beyond the first version of the protocol."""
 
 
@@ -32,6 +32,7 @@ def welcome(server: ServerConfig, limits: AppLimits, rates: AppRates) -> Welcome
             "members": limits.members,
             "joins_per_minute": limits.joins_per_minute,
             "directs_per_minute": limits.directs_per_minute,
+            "requests_per_minute": limits.requests_per_minute,
             "changes_per_minute": limits.changes_per_minute,
             "value": VALUE_MAX,
             "metadata_items": limits.metadata_items,

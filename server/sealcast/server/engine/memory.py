@@ -2,78 +2,121 @@
 
 from __future__ import annotations
 
-import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from sealcast.protocol.names import Kind
-
-from ..author import Author
 from ..budget import Used
-from ..interfaces import Broker, ChannelKey, Entry, Position, Sink
-from ..metadata import Change, ItemBounds, Items, Refused
+from ..interfaces import (
+    Author,
+    Broker,
+    Change,
+    ChannelKey,
+    Entry,
+    ItemBounds,
+    Items,
+    Keep,
+    Kept,
+    Message,
+    Page,
+    Position,
+    Sink,
+    Subscription,
+)
+from ..metadata import Refused
+from .stream import Stream
 
 __all__ = ["MemoryBroker"]
-
-
-class _Stream:
-    __slots__ = ("epoch", "items", "offset", "sink")
-
-    def __init__(self, used: Used) -> None:
-        self.epoch = secrets.token_hex(8)
-        self.items = Items(used)
-        self.offset = 0
-        self.sink: Sink | None = None
 
 
 class MemoryBroker:
     """Places a message the moment it is published and delivers the whole turn at once.
 
+    An ack says: the message has its place in this process, and was handed to every member's connection.
+
     Args:
-        remembered: how many channels of one app keep their position without members; the oldest is
+        wall: the present, in Unix seconds.
+        remembered: how many channels of one app keep position and messages without members; the oldest is
             forgotten first, and starts a new epoch if it comes back.
+        total: bytes that the channels of one app without members may keep together.
 
     """
 
-    def __init__(self, remembered: int = 10_000) -> None:
-        self._streams: dict[ChannelKey, _Stream] = {}
-        self._idle: dict[str, OrderedDict[str, _Stream]] = {}
+    def __init__(
+        self, wall: Callable[[], float] = time.time, remembered: int = 10_000, total: int = 256 * 2**20
+    ) -> None:
+        self._wall = wall
+        self._streams: dict[ChannelKey, tuple[Stream, Sink]] = {}
+        self._idle: dict[str, OrderedDict[str, Stream]] = {}
+        self._idle_bytes: dict[str, int] = {}
         self._used: dict[str, Used] = {}
+        """The bytes of metadata of each app."""
         self._remembered = remembered
+        self._total = total
 
     def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
         """Place the turn's messages and deliver it, before returning."""
-        stream = self._streams[key]
+        stream, sink = self._streams[key]
+        repeated: list[Message] = []
         for entry in turn:
-            if entry.kind == Kind.MESSAGE:
-                stream.offset += 1
-                entry.offset = stream.offset
-        self._deliver(stream, turn)
+            if isinstance(entry, Message):
+                if stream.settled(entry):
+                    repeated.append(entry)
+                else:
+                    stream.place(entry, self._wall())
+        if repeated:
+            known = set(repeated)
+            turn = [entry for entry in turn if entry not in known]
+        if turn:
+            sink.deliver(turn)
+        if repeated:
+            sink.settle(repeated)
 
-    def subscribe(self, key: ChannelKey, sink: Sink) -> Position:
-        """Start delivering a channel's turns to *sink*; return its position now."""
-        stream = self._idle_of(key).pop(key.channel, None) or _Stream(
-            self._used.setdefault(key.app_id, Used())
-        )
-        stream.sink = sink
-        self._streams[key] = stream
-        return Position(stream.epoch, stream.offset)
+    def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
+        """Start delivering a channel's turns to *sink*; return where it stands now."""
+        stream = self._take_idle(key) or Stream(keep, self._used.setdefault(key.app_id, Used()))
+        stream.allow(keep)
+        self._streams[key] = (stream, sink)
+        return Subscription(stream.position, stream.last_member)
 
     def unsubscribe(self, key: ChannelKey) -> None:
-        """Stop delivering and remember the position."""
-        stream = self._streams.pop(key)
-        stream.sink = None
-        if stream.offset == 0 and stream.items.revision == 0:
+        """Stop delivering and remember where the channel stands."""
+        stream, _ = self._streams.pop(key)
+        if stream.blank:
             return  # nothing was placed: there is nothing to continue
-        idle = self._idle_of(key)
+        # One for each app: what one does must not make another's be forgotten.
+        idle = self._idle.setdefault(key.app_id, OrderedDict())
         idle[key.channel] = stream
-        if len(idle) > self._remembered:
-            _, oldest = idle.popitem(last=False)
-            oldest.items.clear()
+        self._idle_bytes[key.app_id] = self._idle_bytes.get(key.app_id, 0) + stream.size
+        while len(idle) > self._remembered or self._idle_bytes[key.app_id] > self._total:
+            forgotten = self._take_idle(ChannelKey(key.app_id, next(iter(idle))))
+            assert forgotten is not None
+            forgotten.shelf.clear()
+
+    def since(self, key: ChannelKey, position: Position, most: int, most_bytes: int) -> Sequence[Kept] | None:
+        """Return every message after *position*; None if one is missing, or there are too many."""
+        stream = self._fresh(key)
+        if position.epoch != stream.epoch:
+            return None
+        return stream.ring.since(position.offset, stream.offset, most, most_bytes)
+
+    def page(
+        self, key: ChannelKey, *, after: int = 0, before: int | None = None, limit: int, most_bytes: int
+    ) -> Page:
+        """Return the newest messages below *before*, or the oldest above *after*."""
+        return self._fresh(key).ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
+
+    def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
+        """Return who sent kept messages under these member numbers."""
+        return self._streams[key][0].authors(members)
+
+    def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
+        """Return the offsets of the messages of one run."""
+        return self._streams[key][0].repeats.of_run(user, run)
 
     def get_items(self, key: ChannelKey) -> Items:
-        """Return the metadata of a channel that is subscribed to."""
-        return self._streams[key].items
+        """Return the metadata of a channel."""
+        return self._streams[key][0].shelf.items
 
     def set_item(
         self,
@@ -86,23 +129,37 @@ class MemoryBroker:
         done: Callable[[Change | str], None],
     ) -> None:
         """Change the metadata of a channel; *done* is called before this returns."""
-        items = self._streams[key].items
+        stream, _ = self._streams[key]
         try:
-            change = items.plan(name, value, revision, author, bounds)
+            change = stream.shelf.plan(name, value, revision, author, bounds)
         except Refused as refused:
             done(refused.name)
             return
-        items.make(change)
+        stream.change(change)
         done(change)
 
-    def _idle_of(self, key: ChannelKey) -> OrderedDict[str, _Stream]:
-        # One for each app: what one does must not make another's positions be forgotten.
-        return self._idle.setdefault(key.app_id, OrderedDict())
+    def erase(self, key: ChannelKey, upto: int | None = None) -> int:
+        """Throw away the kept messages up to and including an offset, or all; return how many."""
+        if key in self._streams:
+            return self._streams[key][0].erase(upto)
+        stream = self._take_idle(key)
+        if stream is None:
+            return 0
+        gone = stream.erase(upto)
+        self._idle[key.app_id][key.channel] = stream
+        self._idle_bytes[key.app_id] += stream.size
+        return gone
 
-    @staticmethod
-    def _deliver(stream: _Stream, turn: Sequence[Entry]) -> None:
-        if stream.sink is not None:
-            stream.sink.deliver(turn)
+    def _fresh(self, key: ChannelKey) -> Stream:
+        stream, _ = self._streams[key]
+        stream.expire(self._wall())
+        return stream
+
+    def _take_idle(self, key: ChannelKey) -> Stream | None:
+        stream = self._idle.get(key.app_id, OrderedDict()).pop(key.channel, None)
+        if stream is not None:
+            self._idle_bytes[key.app_id] -= stream.size
+        return stream
 
 
 _: type[Broker] = MemoryBroker

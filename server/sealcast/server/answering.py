@@ -1,0 +1,270 @@
+"""What a peer asks for by controls: memberships, rights, data for one member, and what a channel has kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sealcast.protocol import envelope
+from sealcast.protocol.codes import Code, end, reply
+from sealcast.protocol.controls import (
+    SERVER_CONTROL_MAX,
+    Control,
+    Direct,
+    Directed,
+    Join,
+    Joined,
+    Leave,
+    Ping,
+    Pong,
+    Renew,
+    Sent,
+    Side,
+)
+from sealcast.protocol.errors import RemoteProtocolError, TokenError
+from sealcast.protocol.session import Machine
+
+from .arrival import refusal_of_join
+from .auth import Rights, TokenRequired, admit
+from .fanout import frame_header
+from .hub import App, Full, Hub
+from .interfaces import EngineDown, Kept, Position, Transport
+from .limits import Bucket, Shortage, take_all
+from .logs import SessionLog, logger
+from .member import Member
+from .requests import CHANGES, HANDLERS, Asked, Refusal
+from .sending import Sending
+
+__all__ = ["Answering"]
+
+_HELLO_COST: Final = 64
+"""Bytes of an author in ``joined``, beside its name and hello."""
+
+
+class Answering(Sending):
+    """The answering half of a session.
+
+    Args:
+        hub: the process's registry.
+        app: the tenant named in the URL.
+        transport: the way out.
+        log: where the connection's life is written.
+        address: where it comes from.
+
+    """
+
+    __slots__ = ("_address", "_app", "_asks", "_changes", "_directs", "_joins", "_log", "_routes")
+
+    def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog, address: str) -> None:
+        now = hub.clock.monotonic()
+        server = hub.config.server
+        limits = app.config.limits
+        machine = Machine(
+            Side.SERVER, now, heartbeat=server.heartbeat, unauthenticated=server.unauthenticated
+        )
+        super().__init__(hub, transport, machine, limits)
+        self._app = app
+        self._log = log
+        self._address = address
+        self._routes: dict[bytes, Member] = {}
+        self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
+        self._directs = Bucket(
+            limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
+        )
+        self._changes = Bucket(
+            limits.changes_per_minute / 60, limits.changes_per_minute, now, "changes_per_minute"
+        )
+        self._asks = Bucket(
+            limits.requests_per_minute / 60, limits.requests_per_minute, now, "requests_per_minute"
+        )
+
+    # --- what the other half does ---
+
+    def _end(self, code: Code) -> None:
+        raise AssertionError
+
+    def leave(self, channel: int, code: Code) -> None:
+        """End one membership; a connection that loses its last one this way is closed with the same code."""
+        raise AssertionError
+
+    def _leave(self, channel: int, code: Code, ref: int) -> bool:
+        raise AssertionError
+
+    def _next_time(self) -> float | None:
+        raise AssertionError
+
+    def _limit(self, shortage: Shortage, ref: int, channel: int) -> None:
+        raise AssertionError
+
+    def _refuse_request(
+        self, code: Code, ref: int, channel: int | None = None, retry_after: float | None = None
+    ) -> None:
+        raise AssertionError
+
+    # --- controls ---
+
+    def _control(self, data: bytes) -> None:
+        try:
+            control, ref, _ = self._machine.receive(data, self._hub.clock.monotonic())
+        except RemoteProtocolError as error:
+            if error.fatal:
+                self._end(error.code)
+            else:
+                self._refuse_request(error.code, error.ref)
+            return
+        if isinstance(control, Join):
+            self._join(control, ref)
+        elif isinstance(control, Renew):
+            self._renew(control, ref)
+        elif isinstance(control, Leave):
+            self._leave(control.channel, end("left"), ref)
+        elif isinstance(control, Direct):
+            self._direct(control, ref)
+        elif isinstance(control, Ping):
+            self.tell(Pong(), ref)
+        else:
+            self._ask_channel(control, ref)
+
+    def _ask_channel(self, control: Control, ref: int) -> None:
+        handler = HANDLERS.get(type(control))
+        if handler is None:
+            self._refuse_request(reply("unknown_control"), ref)
+            return
+        number: int = getattr(control, "channel", 0)
+        member, now = self._members[number], self._hub.clock.monotonic()
+        bucket = self._changes if type(control) in CHANGES else self._asks
+        shortage = take_all([(bucket, 1.0)], now)
+        if shortage is not None:
+            self._limit(shortage, ref, number)
+            return
+
+        def answer(said: Control | Refusal) -> None:
+            if self._members.get(number) is not member:
+                self._refuse_request(reply("not_joined"), ref)  # it left while the engine was at work
+            elif isinstance(said, Refusal):
+                self._refuse_request(reply(said.name), ref, number, said.retry_after)
+            else:
+                self.tell(said, ref)
+
+        handler(Asked(member, control, now, answer, self._hub.sharing))
+
+    def _join(self, join: Join, ref: int) -> None:
+        if self._joins_too_soon(ref):
+            return
+        most = self._app.config.limits.channels_per_connection
+        verdict = refusal_of_join(join, self._members.values(), most)
+        if self._hub.draining:
+            verdict = reply("draining")
+        rights = verdict or self._rights(join.channel, join.user, join.token)
+        if isinstance(rights, Rights):
+            try:
+                self._become_member(join, ref, rights)
+                return
+            except Full as full:
+                rights = reply(full.name)
+            except EngineDown as down:
+                logger.error("a channel cannot be opened", reason=str(down))
+                rights = reply("not_stored")
+        self._refuse_request(rights, ref)
+
+    def _joins_too_soon(self, ref: int) -> bool:
+        now = self._hub.clock.monotonic()
+        over = self._app.quotas.over(self._address, now)
+        buckets = (self._joins, *(bucket for quota in over for bucket in quota.joins))
+        shortage = take_all([(bucket, 1.0) for bucket in buckets], now)
+        if shortage is not None:
+            self._limit(shortage, ref, 0)
+        return shortage is not None
+
+    def _rights(self, channel: str, user: str, token: str | None) -> Rights | Code:
+        try:
+            return admit(self._app.config, channel, user, token, self._hub.clock.wall())
+        except (TokenError, TokenRequired) as error:
+            self._log.token_refused(error.code.name)
+            return error.code
+
+    def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
+        channel = self._app.channels.get(join.channel)
+        older = channel.by_user.get(join.user) if channel is not None else None
+        if older is not None:
+            older.outlet.leave(older.channel.number, end("replaced"))
+        member = self._hub.join(self._app, join.channel, join.user, join.hello, rights, self, join.run or b"")
+        channel = member.channel
+        self._members[channel.number] = member
+        self._routes[envelope.route_key(channel.number, member.number)] = member
+        if self._delivery.slow:
+            channel.slow(member)
+        self._hub.metrics.joins_total += 1
+        self._transport.admitted()
+        missed = self._missed(member, join)
+        self.tell(self._joined(member, missed), ref)
+        if missed:
+            self._replay(member, missed)
+        self._hub.wheel.sooner(self, self._next_time())
+
+    def _missed(self, member: Member, join: Join) -> list[Kept] | None:
+        """Return what the member missed since the place that it names; None when that cannot be whole."""
+        if join.since is None:
+            return None
+        limits, metrics = self._app.config.limits, self._hub.metrics
+        since = Position(join.since.epoch, join.since.offset)
+        missed = member.channel.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
+        if missed is not None:
+            absent = member.channel.absent_authors(missed)
+            size = sum(len(author.user) + len(author.hello or b"") + _HELLO_COST for author in absent)
+            if member.channel.roster + size > SERVER_CONTROL_MAX:
+                missed = None
+        if missed is None:
+            metrics.not_recovered += 1
+        else:
+            metrics.recovered += 1
+        return missed
+
+    def _joined(self, member: Member, missed: list[Kept] | None) -> Joined:
+        policy: dict[str, str] = {
+            "encryption": self._app.config.policy.encryption,
+            "delivery": member.channel.delivery,
+        }
+        return member.joined(
+            self._hub.clock.wall(),
+            policy,
+            recovered=missed is not None,
+            authors=member.channel.absent_authors(missed or ()),
+        )
+
+    def _replay(self, member: Member, missed: list[Kept]) -> None:
+        """Send again what the member missed; nothing has been sent to it since its ``joined``."""
+        number = member.channel.number
+        parts: list[bytes] = []
+        for kept in missed:
+            data = envelope.delivered(number, kept.member, kept.offset, kept.data)
+            parts += (frame_header(len(data)), data)
+        self._hub.metrics.replayed += len(missed)
+        self.resend(b"".join(parts))
+
+    def _renew(self, renew: Renew, ref: int) -> None:
+        if self._joins_too_soon(ref):
+            return
+        member = self._members[renew.channel]
+        rights = self._rights(member.channel.key.channel, member.user, renew.token)
+        if not isinstance(rights, Rights):
+            self._refuse_request(rights, ref, renew.channel)
+            return
+        wall = self._hub.clock.wall()
+        member.refresh(rights, wall)
+        self.tell(member.renewed(wall), ref)
+        self._hub.wheel.sooner(self, self._next_time())
+
+    def _direct(self, direct: Direct, ref: int) -> None:
+        shortage = take_all([(self._directs, 1.0)], self._hub.clock.monotonic())
+        if shortage is not None:
+            self._limit(shortage, ref, direct.channel)
+            return
+        member = self._members[direct.channel]
+        receiver = member.channel.members.get(direct.member)
+        if receiver is None or receiver is member:
+            self._refuse_request(reply("no_such_member"), ref, direct.channel)
+            return
+        # What was collected before goes out first: for one receiver, all of a sender's data has one order.
+        member.channel.flush_to(receiver)
+        receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))
+        self.tell(Sent(channel=direct.channel), ref)

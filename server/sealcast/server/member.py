@@ -1,0 +1,190 @@
+"""A user joined to a channel through a session: its number, its rights, and what is known of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from sealcast.protocol.controls import Joined, MemberInfo, Renewed
+from sealcast.protocol.descriptor import KEYFRAME, RESERVED
+from sealcast.protocol.names import Kind
+from sealcast.protocol.sframe import LEAST, HeaderError, read_header
+
+from .auth import Rights, kinds_until
+from .interfaces import Author
+from .limits import Meter
+
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .fanout import Outlet
+
+__all__ = ["Member"]
+
+_KINDS: Final = frozenset(map(int, Kind))
+
+_COUNTERS_MAX: Final = 256
+"""Keys of one member whose counters the relay remembers; the oldest is forgotten first."""
+
+_HEAD: Final = 7
+"""Bytes of descriptor, config and a key id of two bytes: alike in all frames of a stream under one key."""
+_HEADS_MAX: Final = 64
+_TWO_BYTE_KID: Final = 0x9
+"""The high half of a config byte that says so (RFC 9605 §4.3)."""
+_Head: TypeAlias = tuple[list[int], int, int]
+"""The counter that has to grow, where its bytes end, and the least value that takes so many."""
+
+
+class Member:
+    """A user joined to a channel through a session."""
+
+    __slots__ = (
+        "_counters",
+        "_heads",
+        "allowance",
+        "allowed",
+        "author",
+        "bytes_in",
+        "changes",
+        "channel",
+        "frames_in",
+        "hello",
+        "keyed",
+        "meter",
+        "number",
+        "outlet",
+        "rights",
+        "run",
+        "user",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        number: int,
+        user: str,
+        hello: bytes | None,
+        rights: Rights,
+        outlet: Outlet,
+        run: bytes = b"",
+    ) -> None:
+        self.channel = channel
+        self.number = number
+        self.user = user
+        self.hello = hello
+        self.outlet = outlet
+        self.run = run
+        """Names its messages over connections; empty if it does not send any again."""
+        self.author = Author(number, user, hello)
+        """How it is introduced to those who read its messages later."""
+        self.frames_in = 0
+        self.bytes_in = 0
+        self.meter: Meter | None = None
+        """What it may send; made when it sends something."""
+        self.allowance = -1
+        """The number of ``bytes_in`` up to which its meter need not be asked."""
+        self.keyed = 0
+        """A bit mask of its streams that have carried a keyframe."""
+        self._counters: dict[int, list[int]] = {}
+        """The last counter of each key id."""
+        self._heads: dict[bytes, _Head] = {}
+        """What stood before the counter of frames that were let through, and what it says of the next."""
+        self.rights = rights
+        self.allowed = 0
+        self.changes: float | None = None
+        """When, in Unix seconds, the mask of allowed kinds changes next."""
+
+    def refresh(self, rights: Rights, now: float) -> None:
+        """Let these rights count from now on."""
+        self.rights = rights
+        self._heads.clear()
+        self.allowed, self.changes = kinds_until(rights, now)
+
+    @property
+    def info(self) -> MemberInfo:
+        """How it is introduced to the others."""
+        return MemberInfo(member=self.number, user=self.user, hello=self.hello)
+
+    def joined(
+        self, now: float, policy: dict[str, str], *, recovered: bool = False, authors: Collection[Author] = ()
+    ) -> Joined:
+        """Return what the member is told: its numbers, the others, and its rights at *now* (Unix seconds).
+
+        *authors* are senders of messages that it gets now and that are no members any more.
+        """
+        channel = self.channel
+        return Joined(
+            channel=channel.number,
+            member=self.number,
+            epoch=channel.position.epoch,
+            offset=channel.position.offset,
+            members=tuple(other.info for other in channel.members.values() if other is not self),
+            grant=self.rights.left(now),
+            expires_in=max(self.rights.expires - now, 0),
+            policy=policy,
+            recovered=recovered,
+            authors=tuple(MemberInfo(**author._asdict()) for author in authors),
+            total=len(channel.members),
+        )
+
+    def renewed(self, now: float) -> Renewed:
+        """Return what the member is told of its new rights at *now* (Unix seconds)."""
+        rights = self.rights
+        return Renewed(
+            channel=self.channel.number, grant=rights.left(now), expires_in=max(rights.expires - now, 0)
+        )
+
+    def check(self, data: bytes, start: int) -> str | None:
+        """Check what the relay may know of a frame or message whose descriptor is at *start*.
+
+        Returns the name of the reply code to refuse it with, or None; only a None moves the counter.
+        """
+        known = self._heads.get(data[start : start + _HEAD])
+        if known is None:
+            return self._check_any(data, start)
+        counter, end, least = known
+        value = int.from_bytes(data[start + _HEAD : start + end], "big")
+        if len(data) < start + end or value < least:
+            return "encryption_required"
+        if value <= counter[0]:
+            return "counter_repeated"
+        counter[0] = value
+        return None
+
+    def _check_any(self, data: bytes, start: int) -> str | None:
+        """Check a frame whose first bytes are not known yet, and remember them."""
+        first = data[start]
+        kind = first & 15
+        if not self.allowed >> kind & 1:
+            return "not_permitted" if kind in _KINDS else "bad_frame"
+        flags = data[start + 1]
+        if flags & (RESERVED | KEYFRAME):  # seldom
+            if flags & RESERVED:
+                return "bad_frame"
+            self.keyed |= 1 << data[start + 3]
+        if first >> 4 == 1:
+            return self._check_counter(data, start)
+        if first >> 4 != 2 or self.channel.encryption_required:
+            return "encryption_required"
+        self.channel.metrics.clear_frames += 1
+        return None
+
+    def _check_counter(self, data: bytes, start: int) -> str | None:
+        try:
+            key_id, value, end = read_header(data, start + 4)
+        except HeaderError:
+            return "encryption_required"
+        counter = self._counters.get(key_id)
+        if counter is None:
+            if len(self._counters) >= _COUNTERS_MAX:
+                del self._counters[next(iter(self._counters))]
+                self._heads.clear()
+            counter = self._counters[key_id] = [-1]
+        if value <= counter[0]:
+            return "counter_repeated"
+        counter[0] = value
+        size = end - start - _HEAD
+        if data[start + 4] >> 4 == _TWO_BYTE_KID and size > 0:
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
+            self._heads[data[start : start + _HEAD]] = (counter, end - start, LEAST[size])
+        return None
