@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +25,7 @@ from sealcast.protocol.controls import (
 )
 from sealcast.protocol.names import Privilege
 from sealcast.protocol.parts import Item
+from sealcast.server.engine.memory import MemoryBroker
 
 from .raw import Message, Told
 
@@ -174,6 +177,75 @@ async def test_the_same_channel_of_another_app_has_metadata_of_its_own(lab: Lab)
     assert await put(eve, other, "title", b"two", revision=0) == 1
     assert [item.value for item in (await items(ann, room)).items] == [b"one"]
     assert changes(await ann.settle()) == changes(await eve.settle()) == []
+
+
+# --- an engine that takes its time ---
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What the engine has done and has not said yet."""
+    waiting: list[Callable[[], None]] = []
+    at_once = MemoryBroker.set_item
+
+    def set_item(broker: MemoryBroker, *asked: Any) -> None:
+        *how, done = asked
+        at_once(broker, *how, lambda outcome: waiting.append(partial(done, outcome)))
+
+    monkeypatch.setattr(MemoryBroker, "set_item", set_item)
+    return waiting
+
+
+async def test_nobody_hears_of_a_change_before_it_is_kept(lab: Lab, late: list[Callable[[], None]]) -> None:
+    ann, room, bob, _ = await pair(lab)
+    ref = await ann.send(SetMetadata(channel=room.number, name="a", value=b"x"))
+    assert await ann.settle() == await bob.settle() == []
+    late.pop()()
+    assert await ann.receive() == Told(Done(channel=room.number, revision=1), ref)
+    assert (await bob.told(MetadataChanged)).revision == 1
+
+
+async def test_a_change_counts_when_its_author_has_left_meanwhile(
+    lab: Lab, late: list[Callable[[], None]]
+) -> None:
+    ann, room, bob, _ = await pair(lab)
+    ref = await ann.send(SetMetadata(channel=room.number, name="a", value=b"x"))
+    await ann.ask(Leave(channel=room.number))
+    await ann.join("stage", "ann")
+    late.pop()()
+    refused = await ann.until(lambda item: isinstance(item, Told) and item.ref == ref)
+    assert (refused.control.name, refused.control.channel) == ("not_joined", None)
+    changed = await bob.told(MetadataChanged)
+    assert (changed.revision, changed.member) == (1, room.member)
+
+
+@pytest.mark.parametrize("ending", ["leaves", "breaks off"])
+async def test_a_change_whose_channel_has_no_members_any_more_is_kept(
+    lab: Lab, late: list[Callable[[], None]], ending: str
+) -> None:
+    ann, room, bob, other = await pair(lab)
+    await ann.send(SetMetadata(channel=room.number, name="a", value=b"x"))
+    await ann.settle()
+    await bob.ask(Leave(channel=other.number))
+    if ending == "leaves":
+        await ann.ask(Leave(channel=room.number))
+    else:
+        ann.ws.transport.abort()
+        while "stage" in lab.relays[0].hub.app(lab.APP).channels:  # type: ignore[union-attr]
+            await lab.turn()
+    late.pop()()
+    again = await bob.join("stage", "bob")
+    assert [item.value for item in (await items(bob, again)).items] == [b"x"]
+
+
+async def test_a_change_that_cannot_be_kept_is_refused_and_nobody_hears_of_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryBroker, "set_item", lambda broker, *asked: asked[-1]("not_stored"))
+    ann, room, bob, _ = await pair(lab)
+    refused = await ann.refused(SetMetadata(channel=room.number, name="a", value=b"x"))
+    assert (refused.name, refused.temporary) == ("not_stored", True)
+    assert changes(await bob.settle()) == []
 
 
 # --- rights ---
