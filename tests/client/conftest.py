@@ -518,6 +518,7 @@ class Lab:
         self.relay = relay
         self.naps = Naps()
         self.secret = secrets.token_bytes(32)
+        self.clients: list[Client] = []
         self._stack = stack
 
     @property
@@ -544,6 +545,7 @@ class Lab:
             options=self.options(**options),
         )
         self._stack.push_async_callback(client.close)
+        self.clients.append(client)
         return client
 
     async def client(self, **more: Any) -> Client:

@@ -32,7 +32,7 @@ async def test_a_server_that_falls_silent_is_given_up_and_looked_for_again(relay
 
 
 async def test_more_requests_than_may_be_open_are_refused_here(relay, lab, monkeypatch):
-    monkeypatch.setattr("sealcast.client.link.PENDING_MAX", 4)
+    monkeypatch.setattr("sealcast.client.pending.PENDING_MAX", 4)
     monkeypatch.setattr("sealcast.client.link.KEPT_FREE", 1)
     client = await lab.client(token="t")
     room = await client.join("standup", user="alice", key=lab.key)

@@ -26,7 +26,6 @@ from .address import InvalidUrl
 from .backoff import Backoff
 from .channel import Channel
 from .client import Client
-from .connection import State
 from .courier import Receipt
 from .credentials import TokenSource
 from .e2ee import (
@@ -120,11 +119,13 @@ from .events import (
     Unauthentic,
 )
 from .grant import NotPermitted
+from .history import History
 from .lock import Lock
 from .metadata import Held, Item, Metadata
 from .options import Options
 from .request import DeliveryUnknown
 from .roster import Member
+from .state import State, StateChange
 from .stats import Stats
 from .stream import Stream
 from .transport import ConnectRefused
@@ -168,6 +169,7 @@ __all__ = [
     "FrameContext",
     "Held",
     "HelloRefused",
+    "History",
     "Identity",
     "IdentityChanged",
     "InvalidUrl",
@@ -216,6 +218,7 @@ __all__ = [
     "SignatureForged",
     "Stalled",
     "State",
+    "StateChange",
     "Stats",
     "Stream",
     "SuiteRefused",

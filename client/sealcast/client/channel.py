@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from sealcast.protocol.descriptor import FIRST_FRAME_STREAM, LAST_FRAME_STREAM
+from sealcast.protocol.fields import U64
 from sealcast.protocol.names import Kind
 from sealcast.protocol.parts import Place
 
 from .courier import Receipt
 from .errors import LimitExceeded
 from .events import Event
-from .lock import Lock
+from .history import History
 from .membership import Membership
-from .metadata import Metadata
 from .payload import Payload, payload_bytes
 from .roster import Member
+from .shared import Shared
 from .sizes import FRAME_KINDS
 from .stats import Stats
 from .stream import KINDS, Stream
@@ -25,7 +26,7 @@ from .stream import KINDS, Stream
 __all__ = ["Channel"]
 
 
-class Channel(AsyncIterator[Event]):
+class Channel(Shared, AsyncIterator[Event]):
     """A channel and this user's place in it; made by ``Client.join``.
 
     ::
@@ -224,87 +225,41 @@ class Channel(AsyncIterator[Event]):
             roster.verify(number, True)
         return [roster[number] for number in admitted]
 
-    # --- what members share ---
+    def history(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
+        timeout: float | None = None,
+    ) -> History:
+        """Return messages that the channel has kept, own ones included, the oldest first.
 
-    async def metadata(self, *, timeout: float | None = None) -> Metadata:
-        """Return the channel's metadata: an ``Item`` for each name, and who holds which lock.
-
-        Raises:
-            ChannelClosed: the membership has ended.
-            NotConnected: no connection came back in time.
-            RequestRefused: the server refused it, and says why.
-            RequestTimeout: the server did not answer in time.
-
-        """
-        return await self._membership.metadata.read(self._timeout(timeout))
-
-    async def set_metadata(
-        self, name: str, value: Payload, *, revision: int | None = None, timeout: float | None = None
-    ) -> int:
-        """Set an item of the channel's metadata; return the number of the change, its revision.
-
-        It waits while the connection is interrupted. When the connection ends before the answer, it is found
-        out whether the change was made, and if not it is made then.
+        The newest ones; with ``before`` the newest below that offset, with ``after`` the oldest above it.
 
         Args:
-            name: 1-64 printable ASCII characters. The relay can read it.
-            value: sealed when there is a key: under 4 KiB, with what sealing adds.
-            revision: only if this is the item's revision; 0: only if there is no such item.
-            timeout: seconds for the whole of it; the client's ``timeout`` when None.
+            limit: how many, at most; those that cannot be opened count.
+            before: an offset.
+            after: an offset; not together with *before*.
+            timeout: seconds for each page; the client's ``timeout`` when None.
 
-        Raises:
-            RevisionConflict: somebody else has changed it meanwhile: read it again.
-            InvalidName: nothing can be called so.
-            LimitExceeded: the value is too large.
-            NotPermitted: the grant does not include ``data``.
+        Iterating raises:
             ChannelClosed: the membership has ended.
             NotConnected: no connection came back in time.
-            RequestRefused: the server refused it, and says why: ``too_many_items``, for example.
-            RequestTimeout: the server did not answer in time; whether it was set is not known.
-            Disconnected: nor is it then, because others have changed the item since. Only with a revision.
-            SealError: it could not be sealed.
-
-        """
-        return await self._membership.metadata.change(
-            name, payload_bytes(value), revision, self._timeout(timeout)
-        )
-
-    async def delete_metadata(
-        self, name: str, *, revision: int | None = None, timeout: float | None = None
-    ) -> int:
-        """Take an item of the channel's metadata away, if there is one; raises like ``set_metadata``."""
-        return await self._membership.metadata.change(name, None, revision, self._timeout(timeout))
-
-    def lock(self, name: str, *, ttl: float = 30.0, timeout: float | None = None) -> Lock:
-        """Return a lock for ``async with``: inside, this user has it and nobody else in the channel.
-
-        ::
-
-            async with room.lock("deploy") as lock:
-                write(..., fence=lock.fence)
-
-        It waits while somebody else has the lock, and says by itself that it goes on. Another part of this
-        program that wants the same lock waits too.
-
-        Args:
-            name: 1-64 printable ASCII characters. The relay can read it.
-            ttl: seconds after which the lock ends when the relay hears nothing of this side, from 1 to what
-                the relay allows (``client.limits["lock_ttl"]``).
-            timeout: seconds to wait while somebody else has it: then LockHeld. None: as long as it takes.
+            RequestRefused: the server said no: ``history_off`` when the channel keeps none.
+            RequestTimeout: it did not answer in time.
 
         Raises:
-            InvalidName: nothing can be called so.
-            ValueError: the ttl is too short.
+            ValueError: the arguments do not go together, or are below zero.
 
         """
-        return Lock(self._membership, self._membership.locks, name, ttl, timeout, False)
-
-    def take_lock(self, name: str, *, ttl: float = 30.0) -> Lock:
-        """Return a lock as ``lock`` does, which is taken from whoever has it."""
-        return Lock(self._membership, self._membership.locks, name, ttl, None, True)
-
-    def _timeout(self, timeout: float | None) -> float:
-        return self._membership.options.timeout if timeout is None else timeout
+        if before is not None and after is not None:
+            raise ValueError("history is asked for before an offset or after one, not both")
+        if limit < 0 or not 0 <= (before or 0) <= U64 or not 0 <= (after or 0) <= U64:
+            raise ValueError("a limit and offsets are numbers from 0 on")
+        membership = self._membership
+        seconds = membership.options.timeout if timeout is None else timeout
+        return History(membership, limit, before, after, seconds)
 
     # --- the course of the membership ---
 

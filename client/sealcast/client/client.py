@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -13,12 +13,13 @@ from sealcast.protocol.parts import Place
 
 from .address import Address
 from .channel import Channel
-from .connection import Connection, State
+from .connection import Connection
 from .credentials import Credentials, TokenSource
 from .e2ee import Key
 from .errors import JoinRefused
 from .membership import Membership
 from .options import Options
+from .state import State, StateChange
 from .upkeep import Upkeep, join
 
 __all__ = ["Client"]
@@ -84,6 +85,22 @@ class Client:
     def state(self) -> State:
         """The state of the connection: ``disconnected``, ``connecting``, ``connected`` …"""
         return self._connection.state
+
+    def states(self) -> AsyncIterator[StateChange]:
+        """Yield the present state of the connection and each later one, with its reason, up to ``closed``."""
+        return self._connection.states.follow()
+
+    def reconnect(self) -> None:
+        """Make another connection at once: for an application that knows that the network has changed.
+
+        The present one is dropped, a wait or an attempt cut short; the channels are joined again as after any
+        loss. Without channels the next ``join`` connects.
+
+        Raises:
+            NotConnected: the client was closed.
+
+        """
+        self._connection.renew()
 
     @property
     def channels(self) -> Mapping[str, Channel]:

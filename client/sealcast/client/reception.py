@@ -216,6 +216,10 @@ class Reception:
         else:
             self._fail(member, reason_of(error))
 
+    def refused_kept(self, number: int, user: str, error: SealError) -> None:
+        """A message that the channel has kept was not accepted."""
+        self._fail(Member(number, user, False), reason_of(error))
+
     def _tell_notice(self, notice: notices.Notice) -> None:
         match notice:
             case notices.KeySwitched(epoch, step):
