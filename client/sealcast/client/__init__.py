@@ -65,6 +65,8 @@ from .errors import (
     KemRefused,
     KeyMissing,
     LimitExceeded,
+    LockHeld,
+    LockLost,
     MemberNotTrusted,
     NotConnected,
     NotFresh,
@@ -75,6 +77,7 @@ from .errors import (
     Replayed,
     RequestRefused,
     RequestTimeout,
+    RevisionConflict,
     SealcastError,
     SealError,
     SignatureForged,
@@ -98,9 +101,11 @@ from .events import (
     KeyChanged,
     KeySwitched,
     Left,
+    LockChanged,
     MemberJoined,
     MemberLeft,
     Message,
+    MetadataChanged,
     Refused,
     Renewed,
     RenewFailed,
@@ -115,6 +120,8 @@ from .events import (
 )
 from .grant import NotPermitted
 from .history import History
+from .lock import Lock
+from .metadata import Held, Item, Metadata
 from .options import Options
 from .request import DeliveryUnknown
 from .roster import Member
@@ -160,11 +167,13 @@ __all__ = [
     "Frame",
     "FrameCipher",
     "FrameContext",
+    "Held",
     "HelloRefused",
     "History",
     "Identity",
     "IdentityChanged",
     "InvalidUrl",
+    "Item",
     "JoinRefused",
     "KemRefused",
     "Key",
@@ -173,11 +182,17 @@ __all__ = [
     "KeySwitched",
     "Left",
     "LimitExceeded",
+    "Lock",
+    "LockChanged",
+    "LockHeld",
+    "LockLost",
     "Member",
     "MemberJoined",
     "MemberLeft",
     "MemberNotTrusted",
     "Message",
+    "Metadata",
+    "MetadataChanged",
     "NotConnected",
     "NotFresh",
     "NotPermitted",
@@ -195,6 +210,7 @@ __all__ = [
     "RequestRefused",
     "RequestTimeout",
     "Resumed",
+    "RevisionConflict",
     "RosterSplit",
     "SealError",
     "SealFailure",

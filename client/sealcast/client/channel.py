@@ -18,6 +18,7 @@ from .history import History
 from .membership import Membership
 from .payload import Payload, payload_bytes
 from .roster import Member
+from .shared import Shared
 from .sizes import FRAME_KINDS
 from .stats import Stats
 from .stream import KINDS, Stream
@@ -25,7 +26,7 @@ from .stream import KINDS, Stream
 __all__ = ["Channel"]
 
 
-class Channel(AsyncIterator[Event]):
+class Channel(Shared, AsyncIterator[Event]):
     """A channel and this user's place in it; made by ``Client.join``.
 
     ::

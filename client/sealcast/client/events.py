@@ -20,9 +20,11 @@ __all__ = [
     "KeyChanged",
     "KeySwitched",
     "Left",
+    "LockChanged",
     "MemberJoined",
     "MemberLeft",
     "Message",
+    "MetadataChanged",
     "Refused",
     "RenewFailed",
     "Renewed",
@@ -270,6 +272,35 @@ class Unauthentic(Event):
     user: str
     stream: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChanged(Event):
+    """Somebody else has set an item of the channel's metadata, or taken it away."""
+
+    member: int
+    user: str
+    name: str
+    value: bytes | None = field(repr=False)
+    """None when it was taken away, and when it could not be opened."""
+    revision: int
+    """The number of the change; changes of a channel are counted."""
+    reason: str | None = None
+    """Why the value could not be opened, as in ``SealFailure``; None when it could, or there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockChanged(Event):
+    """A lock was ``acquired``, ``released`` or ``taken`` by somebody else, or has ``expired``."""
+
+    name: str
+    fence: int
+    """Grows with every change of owner."""
+    reason: str
+    user: str | None
+    """Who has it now; None when it is free."""
+    member: int | None
+    """The owner's number, while it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from .e2ee import ChannelCrypto
 from .errors import ChannelClosed, JoinRefused, LimitExceeded, NotConnected
 from .events import Disconnected, Dropped, Left, Refused, Renewed, Resumed, TokenExpiring
 from .grant import Grant
+from .lock import ChannelLocks
+from .metadata import ChannelMetadata
 from .options import Options
 from .reasons import plain_name, refused_with
 from .reception import Reception
@@ -142,6 +144,8 @@ class Membership:
             lambda: self.courier.uncertain,
             lambda: self.options.timeout,
         )
+        self.metadata = ChannelMetadata(self)
+        self.locks = ChannelLocks(self)
         self._goes_on = since is not None
         """Whether the next join goes on from somewhere, so that what was missed is to be told."""
         self._owner = owner
@@ -315,6 +319,7 @@ class Membership:
         if route is not None and not self.leaving:
             route.link.leave_quietly(route.channel)
         self.comeback.abort()
+        self.locks.ended()
         self.reception.end(Left(code.number, code.name, code.message if message is None else message))
         self._tell_waiting()
         self._owner.closed(self)
@@ -363,6 +368,10 @@ class Membership:
             self.sealing.settle()
         elif isinstance(control, controls.Directed):
             self.sealing.directed(control)
+        elif isinstance(control, controls.MetadataChanged):
+            self.metadata.told(control)
+        elif isinstance(control, controls.LockChanged):
+            self.locks.told(control)
         elif isinstance(control, controls.Renewed):
             now = self._loop.time()
             self.grant = Grant(control.grant, control.expires_in, now)

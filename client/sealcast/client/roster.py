@@ -162,6 +162,11 @@ class Roster(Mapping[int, Member]):
         ]
         return Change([before[number] for number in gone], joined)
 
+    def announced(self, number: int) -> tuple[int, str, bytes | None] | None:
+        """Return a member as it was announced: number, user and hello."""
+        member = self._members.get(number)
+        return None if member is None else (number, member.user, self._hellos[number])
+
     def hellos(self) -> list[tuple[int, str, bytes | None]]:
         """Return all members as they were announced."""
         return [(number, member.user, self._hellos[number]) for number, member in self._members.items()]

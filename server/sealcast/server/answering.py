@@ -31,7 +31,7 @@ from .interfaces import EngineDown, Kept, Position, Transport
 from .limits import Bucket, Shortage, take_all
 from .logs import SessionLog, logger
 from .member import Member
-from .requests import HANDLERS, Asked, Refusal
+from .requests import CHANGES, HANDLERS, Asked, Refusal
 from .sending import Sending
 
 __all__ = ["Answering"]
@@ -52,7 +52,7 @@ class Answering(Sending):
 
     """
 
-    __slots__ = ("_address", "_app", "_asks", "_directs", "_joins", "_log", "_routes")
+    __slots__ = ("_address", "_app", "_asks", "_changes", "_directs", "_joins", "_log", "_routes")
 
     def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog, address: str) -> None:
         now = hub.clock.monotonic()
@@ -69,6 +69,9 @@ class Answering(Sending):
         self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
         self._directs = Bucket(
             limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
+        )
+        self._changes = Bucket(
+            limits.changes_per_minute / 60, limits.changes_per_minute, now, "changes_per_minute"
         )
         self._asks = Bucket(
             limits.requests_per_minute / 60, limits.requests_per_minute, now, "requests_per_minute"
@@ -128,20 +131,21 @@ class Answering(Sending):
             return
         number: int = getattr(control, "channel", 0)
         member, now = self._members[number], self._hub.clock.monotonic()
-        shortage = take_all([(self._asks, 1.0)], now)
+        bucket = self._changes if type(control) in CHANGES else self._asks
+        shortage = take_all([(bucket, 1.0)], now)
         if shortage is not None:
             self._limit(shortage, ref, number)
             return
 
         def answer(said: Control | Refusal) -> None:
             if self._members.get(number) is not member:
-                return
-            if isinstance(said, Refusal):
+                self._refuse_request(reply("not_joined"), ref)  # it left while the engine was at work
+            elif isinstance(said, Refusal):
                 self._refuse_request(reply(said.name), ref, number, said.retry_after)
             else:
                 self.tell(said, ref)
 
-        handler(Asked(member, control, now, answer))
+        handler(Asked(member, control, now, answer, self._hub.sharing))
 
     def _join(self, join: Join, ref: int) -> None:
         if self._joins_too_soon(ref):

@@ -217,8 +217,8 @@ class Channel:
         """Whether so much is on its way that nothing more is to be taken from anybody."""
         return self._out.backlog > _CROWDED
 
-    def notify(self, control: Control, about: Member, kind: int = NOTICE) -> None:
-        """Tell every member but *about*, in order with what is sent."""
+    def notify(self, control: Control, about: Member | None, kind: int = NOTICE) -> None:
+        """Tell every member but *about*, if it is about one, in order with what is sent."""
         if not self._turn:
             self._collecting(self)
         data = encode(control)

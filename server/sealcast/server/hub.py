@@ -13,6 +13,7 @@ from .interfaces import Broker, ChannelKey
 from .limits import Quotas
 from .member import Member
 from .metrics import Metrics
+from .sharing import Sharing
 from .turns import Tick, Turns
 
 __all__ = ["App", "Full", "Hub"]
@@ -78,6 +79,9 @@ class Hub:
             tick = Tick(self._turns, delay, call_later) if delay and call_later else None
             self._apps[app.app_id] = App(app, clock.monotonic(), tick)
         self._broker = broker
+        self.sharing = Sharing(
+            broker, clock, self.wheel, lambda app_id: self._apps[app_id].config.limits, self._find
+        )
         self.call_soon = call_soon
         self._next_channel = 0
 
@@ -126,6 +130,10 @@ class Hub:
         if channel.over:
             self._close(channel)
 
+    def _find(self, key: ChannelKey) -> Channel | None:
+        app = self._apps.get(key.app_id)
+        return None if app is None else app.channels.get(key.channel)
+
     def _open(self, app: App, name: str) -> Channel:
         # A number is used once in a process's life, so a frame in flight cannot reach a later channel.
         self._next_channel += 1
@@ -144,6 +152,12 @@ class Hub:
         )
         app.channels[name] = channel
         return channel
+
+    def flush(self) -> None:
+        """Hand over what every channel has collected."""
+        for app in self._apps.values():
+            for channel in tuple(app.channels.values()):
+                channel.flush()
 
     def _close(self, channel: Channel) -> None:
         channels = self._apps[channel.key.app_id].channels

@@ -8,14 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sealcast.protocol.controls import Control, History, MemberInfo, Past
+from sealcast.protocol.controls import (
+    Control,
+    Done,
+    History,
+    Lock,
+    MemberInfo,
+    Metadata,
+    Past,
+    SetMetadata,
+    Unlock,
+)
 from sealcast.protocol.keeping import PAGE_BYTES
+from sealcast.protocol.names import Kind
 from sealcast.protocol.parts import KeptMessage
 
 from .interfaces import Author
 from .member import Member
+from .sharing import Declined, Sharing
 
-__all__ = ["HANDLERS", "Asked", "Handler", "Refusal", "introductions"]
+__all__ = ["CHANGES", "HANDLERS", "Asked", "Handler", "Refusal", "introductions"]
+
+
+_DATA: Final = 1 << Kind.DATA
 
 
 class Refusal(NamedTuple):
@@ -35,7 +50,9 @@ class Asked(NamedTuple):
     now: float
     """The present, in monotonic seconds."""
     answer: Callable[[Control | Refusal], None]
-    """Says yes or no; what comes after the membership's end goes nowhere."""
+    """Says yes or no; what comes after the membership's end is no longer about it."""
+    sharing: Sharing
+    """What members share."""
 
 
 Handler: TypeAlias = Callable[[Asked], None]
@@ -71,5 +88,63 @@ def _history(asked: Asked) -> None:
     )
 
 
-HANDLERS: Final[dict[type[Control], Handler]] = {History: _history}
+def _metadata(asked: Asked) -> None:
+    """Answer with all that the members share; to read it needs no privilege."""
+    _answer_in_order(asked, asked.sharing.items(asked.member))
+
+
+def _set_metadata(asked: Asked) -> None:
+    def done(outcome: int | str) -> None:
+        if isinstance(outcome, str):
+            asked.answer(Refusal(outcome))
+        else:
+            _answer_in_order(asked, Done(channel=asked.member.channel.number, revision=outcome))
+
+    if _may_change(asked):
+        asked.sharing.change(asked.member, asked.control, done)
+
+
+def _lock(asked: Asked) -> None:
+    try:
+        if _may_change(asked):
+            _answer_in_order(asked, asked.sharing.lock(asked.member, asked.control))
+    except Declined as declined:
+        asked.answer(Refusal(declined.name, declined.retry_after))
+
+
+def _unlock(asked: Asked) -> None:
+    try:
+        if _may_change(asked):
+            asked.sharing.unlock(asked.member, asked.control.name)
+            _answer_in_order(asked, Done(channel=asked.member.channel.number))
+    except Declined as declined:
+        asked.answer(Refusal(declined.name, declined.retry_after))
+
+
+def _may_change(asked: Asked) -> bool:
+    """Say whether a member may change what all share; if not, that is the answer."""
+    if asked.member.allowed & _DATA:
+        return True
+    asked.answer(Refusal("not_permitted"))
+    return False
+
+
+def _answer_in_order(asked: Asked, control: Control) -> None:
+    """Answer after everything that happened before."""
+    member = asked.member
+    if member.channel.members.get(member.number) is member:
+        member.channel.flush_to(member)
+    asked.answer(control)
+
+
+HANDLERS: Final[dict[type[Control], Handler]] = {
+    History: _history,
+    Metadata: _metadata,
+    SetMetadata: _set_metadata,
+    Lock: _lock,
+    Unlock: _unlock,
+}
 """By the class of the control."""
+
+CHANGES: Final = frozenset({SetMetadata, Lock, Unlock})
+"""What everybody is told of, so that less of it is allowed."""

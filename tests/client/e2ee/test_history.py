@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sealcast.client.e2ee import ChannelCrypto, Key
+from sealcast.client.e2ee.authors import Authors
 from sealcast.client.e2ee.history import HistoryReader, Kept, Reopened
 from sealcast.client.e2ee.protection import Protection
 from sealcast.client.failures import reason_of
@@ -213,8 +214,9 @@ def test_an_author_that_is_not_trusted_is_refused_and_not_remembered(room):
 def test_the_places_that_are_remembered_are_bounded(past):
     _, bob, said, authors = past
     assert bob._sealed is not None
-    provider = bob._sealed._provider
-    reader = HistoryReader(bob._sealed.sender, provider, Protection(), lambda: 0.0, shown_max=2)
+    provider, company = bob._sealed._provider, bob._sealed._company
+    trusted = Authors(bob._sealed.sender, provider, company, lambda: 0.0)
+    reader = HistoryReader(provider, trusted, Protection(), shown_max=2)
     assert told(list(reader.reopen("e", said, authors))) == [b"1", b"2", b"3"]
     assert repr(reader) == "HistoryReader(shown=2)"
 

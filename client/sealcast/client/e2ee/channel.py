@@ -19,6 +19,7 @@ from .notices import Notice
 from .opener import Opened
 from .receiving import Received
 from .sending import ControlFrame
+from .values import ValueAuthor, clear_open_value, clear_seal_value
 
 __all__ = ["ChannelCrypto"]
 
@@ -198,6 +199,33 @@ class ChannelCrypto(Uncopyable):
         if self._sealed is None:
             return clear_reopen(messages, authors)
         return self._sealed.history.reopen(epoch, messages, authors)
+
+    def seal_value(self, label: bytes, data: bytes, most: int) -> bytes:
+        """Seal what is set for all to see in one place, which *label* names, in *most* bytes at most.
+
+        Raises:
+            LimitExceeded: it is larger.
+            SealError: it cannot be sealed; PaddingExceeded: frames have a constant size, and it is smaller.
+
+        """
+        if self._sealed is None:
+            return clear_seal_value(label, data, most)
+        return self._sealed.values.seal(label, data, most)
+
+    def open_value(self, author: ValueAuthor, label: bytes, value: bytes) -> bytes:
+        """Open what *author* has set in the place of that label: (member, user, hello) as they were then.
+
+        The signature proves who set it, and where. That it is the newest is the relay's word. What comes in
+        live is not touched.
+
+        Raises:
+            KeyMissing: its key, or its author's hello, is not here.
+            SealError: it is not what its author has sealed for this place.
+
+        """
+        if self._sealed is None:
+            return clear_open_value(label, value)
+        return self._sealed.values.open(author, label, value)
 
     def receive_direct(self, member: int, data: bytes, now: float) -> None:
         """Take what *member* sent to this one alone: a key, or that it has one.

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from sealcast.client.errors import HelloRefused, SealError
 from sealcast.protocol.names import Kind
 
+from .authors import Authors
 from .company import Company, check_fits, companion_of
 from .context import Entropy, Sender
 from .direct import Direct
@@ -28,6 +29,7 @@ from .provider import KeyProvider
 from .receiving import NOTICES_MAX, Received, Receiving
 from .safety import channel_code
 from .sending import ControlFrame, Sending
+from .values import ValueBox
 
 __all__ = ["Announced", "Conversation", "RefusedMember"]
 
@@ -75,6 +77,7 @@ class Conversation(Uncopyable):
         "receiving",
         "sender",
         "sending",
+        "values",
     )
 
     def __init__(
@@ -110,8 +113,11 @@ class Conversation(Uncopyable):
         self._company = Company(sender, hello.encode(), provider.held)
         self.sending = Sending(sender, provider.sending(sender), signer, protection, provider.mark_used)
         self.receiving = Receiving(provider, self._company, hello.challenge, protection, self._wall_ms)
-        self.history = HistoryReader(sender, provider, protection, wall)
+        authors = Authors(sender, provider, self._company, wall)
+        self.history = HistoryReader(provider, authors, protection)
         """Opens messages that the channel has kept; nothing of it touches what comes in live."""
+        self.values = ValueBox(self.sending, provider, authors, protection)
+        """Seals and opens what is set for all to see; likewise."""
 
     def __repr__(self) -> str:
         return f"Conversation(suite={self.sender.suite}, epoch={self.epoch}, sessions={len(self._company)})"

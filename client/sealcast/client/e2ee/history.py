@@ -11,25 +11,20 @@ relay, invent a session that was never there; never what an existing session has
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sealcast.client.errors import KeyMissing, OpenFailed, Replayed, SealError, Unsigned
 from sealcast.protocol.descriptor import BYTES, CLEAR, SIGNED
 from sealcast.protocol.names import Kind
 from sealcast.protocol.sframe import read_header
 
-from .company import Companion, check_fits, companion_of
-from .context import Sender
-from .hello import read_sent_hello
+from .authors import Authors
+from .company import Companion
 from .layers import OpenLayers
 from .lifetime import Uncopyable
 from .opener import Opened, Opener, read_descriptor
-from .peers import Introduction
 from .protection import Protection
 from .provider import KeyProvider
 from .rekey import Name
@@ -70,28 +65,25 @@ class HistoryReader(Uncopyable):
     """Reads pages of kept messages with the keys that are held.
 
     Args:
-        own: this side; its own messages are read like all others.
         provider: the keys.
+        authors: whose messages count; own ones are read like all others.
         protection: how frames are protected.
-        wall: the time in Unix seconds.
 
     """
 
-    __slots__ = ("_own", "_protection", "_provider", "_shown", "_shown_max", "_wall")
+    __slots__ = ("_authors", "_protection", "_provider", "_shown", "_shown_max")
 
     def __init__(
         self,
-        own: Sender,
         provider: KeyProvider,
+        authors: Authors,
         protection: Protection,
-        wall: Callable[[], float],
         *,
         shown_max: int = SHOWN_MAX,
     ) -> None:
-        self._own = own
         self._provider = provider
+        self._authors = authors
         self._protection = protection
-        self._wall = wall
         self._shown: OrderedDict[tuple[Name, int, int], tuple[str, int]] = OrderedDict()
         self._shown_max = shown_max
 
@@ -118,19 +110,10 @@ class HistoryReader(Uncopyable):
 
     def _author(self, opener: Opener, member: int, announced: dict[int, tuple[str, bytes | None]]) -> _Author:
         user, hello = announced.get(member, ("", None))
-        if hello is None:
-            return _Author(user, None, KeyMissing())
         try:
-            sent = read_sent_hello(hello, self._own.ctx)
-            check_fits(sent.hello, user, self._own, self._provider.kem)
-            companion = companion_of(self._own, sent)
-            if companion.sender != self._own or sent.hello.identity != self._provider.identity().public:
-                self._provider.vouch(Introduction(member, sent.hello, sent.certificate), self._wall())
-            identity = Ed25519PublicKey.from_public_bytes(sent.hello.identity)
-            opener.admit(member, companion.sender, hashlib.sha256(sent.body).digest(), identity)
+            return _Author(user, self._authors.admit(opener, member, user, hello), None)
         except SealError as error:
             return _Author(user, None, error)
-        return _Author(user, companion, None)
 
     def _open(self, opener: Opener, epoch: str, message: Kept, author: _Author) -> Opened:
         descriptor = read_descriptor(message.data)
