@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import ANY
 
 from sealcast.client import (
     Disconnected,
     Frame,
+    Left,
     MemberJoined,
     MemberLeft,
     Message,
@@ -181,6 +183,38 @@ async def test_a_relay_that_does_not_answer_whether_that_was_all_is_not_waited_f
     assert await lab.told(room, Resumed) == Resumed(False, 1)
 
 
+async def test_own_messages_that_get_no_answer_do_not_hold_up_what_has_come(relay, lab, monkeypatch):
+    monkeypatch.setattr("sealcast.client.comeback.OWN_WAIT", 0.1)
+    room, bob = await gap(relay, lab)
+    lab.naps.release()
+    await lab.told(room, Resumed)
+    relay.hold_acks = True
+    session, channel = relay.session, relay.room("standup")
+    sending = asyncio.create_task(room.send(b"mine"))
+    await relay.until(lambda: session.held)
+    [(_, ref)] = session.held
+    await session.place(channel, session.rooms[channel.number][1], ref, session.messages[0][1], ack=False)
+    lab.naps.hold()
+    session.cut()
+    await lab.told(room, Disconnected)
+    await bob.message(b"his")
+    lab.naps.release()
+    assert await lab.told(room, Resumed) == Resumed(False, 1)
+    assert await messages(lab, room, 1) == [(b"his", 3, False)]
+    [(_, ref)] = relay.session.held
+    await relay.session.send(controls.Ack(channel=channel.number, offset=2, repeated=True), ref)
+    assert (await sending).repeated
+
+
+async def test_a_roster_that_breaks_the_protocol_in_a_recovery_leaves_nothing_held(relay, lab):
+    room, bob = await gap(relay, lab, b"one")
+    relay.room("standup").peers.append(bob)
+    lab.naps.release()
+    await relay.until(lambda: len(relay.gone) == 2)
+    relay.room("standup").peers.remove(bob)
+    assert isinstance(await lab.next(room), Left), "the server is not asked again"
+
+
 async def test_a_relay_that_cannot_send_all_says_so_and_the_loss_is_counted(relay, lab):
     room, bob = await gap(relay, lab, b"one", b"two")
     relay.replays = lambda room, join: None
@@ -261,6 +295,26 @@ async def test_what_waited_before_the_gap_keeps_its_place_before_what_is_recover
         (b"behind it", 3, False),
     ]
     assert room.position == Place(epoch="epoch-one", offset=3)
+
+
+async def test_an_author_with_a_name_that_no_user_can_have_ends_the_connection(relay, lab):
+    room, bob = await gap(relay, lab, b"one")
+    relay.room("standup").peers.remove(bob)
+    relay.room("standup").introduced[bob.number] = controls.MemberInfo(member=bob.number, user="\n")
+    lab.naps.release()
+    assert (await lab.rest(room))[-1] == Left(4501, "protocol_error", ANY)
+
+
+async def test_what_the_relay_sends_back_of_this_side_is_not_taken_for_anothers(relay, lab):
+    room, _ = await gap(relay, lab)
+    channel = relay.room("standup")
+    own = relay.sessions[0].last(controls.Join).hello
+    other = relay.peer("standup", "alice", lab.key)
+    await other.message(b"by alice, it says")
+    channel.introduced[other.number] = controls.MemberInfo(member=other.number, user="alice", hello=own)
+    lab.naps.release()
+    assert await lab.told(room, Resumed) == Resumed(True, 0)
+    assert await lab.told(room, SealFailure) == SealFailure(other.number, "alice", "hello_refused")
 
 
 # --- a new process that has kept its place ---
