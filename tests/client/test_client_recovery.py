@@ -7,6 +7,7 @@ import asyncio
 from sealcast.client import (
     Disconnected,
     Frame,
+    Left,
     MemberJoined,
     MemberLeft,
     Message,
@@ -179,6 +180,38 @@ async def test_a_relay_that_does_not_answer_whether_that_was_all_is_not_waited_f
     lab.hurry(room, 0.1)
     lab.naps.release()
     assert await lab.told(room, Resumed) == Resumed(False, 1)
+
+
+async def test_own_messages_that_get_no_answer_do_not_hold_up_what_has_come(relay, lab, monkeypatch):
+    monkeypatch.setattr("sealcast.client.comeback.OWN_WAIT", 0.1)
+    room, bob = await gap(relay, lab)
+    lab.naps.release()
+    await lab.told(room, Resumed)
+    relay.hold_acks = True
+    session, channel = relay.session, relay.room("standup")
+    sending = asyncio.create_task(room.send(b"mine"))
+    await relay.until(lambda: session.held)
+    [(_, ref)] = session.held
+    await session.place(channel, session.rooms[channel.number][1], ref, session.messages[0][1], ack=False)
+    lab.naps.hold()
+    session.cut()
+    await lab.told(room, Disconnected)
+    await bob.message(b"his")
+    lab.naps.release()
+    assert await lab.told(room, Resumed) == Resumed(False, 1)
+    assert await messages(lab, room, 1) == [(b"his", 3, False)]
+    [(_, ref)] = relay.session.held
+    await relay.session.send(controls.Ack(channel=channel.number, offset=2, repeated=True), ref)
+    assert (await sending).repeated
+
+
+async def test_a_roster_that_breaks_the_protocol_in_a_recovery_leaves_nothing_held(relay, lab):
+    room, bob = await gap(relay, lab, b"one")
+    relay.room("standup").peers.append(bob)
+    lab.naps.release()
+    await relay.until(lambda: len(relay.gone) == 2)
+    relay.room("standup").peers.remove(bob)
+    assert isinstance(await lab.next(room), Left), "the server is not asked again"
 
 
 async def test_a_relay_that_cannot_send_all_says_so_and_the_loss_is_counted(relay, lab):

@@ -180,6 +180,24 @@ async def test_when_the_membership_ends_for_good_in_between_it_is_not_known(rela
     assert not caught.value.returns
 
 
+async def test_a_relay_that_has_forgotten_is_sent_no_second_copy(relay, lab):
+    alice = await lab.joined()
+    relay.hold_acks = True
+    [sending] = await start(alice, b"hello")
+    await relay.until(lambda: relay.session.held)
+    lab.naps.hold()
+    relay.session.cut()
+    await lab.until(alice, Disconnected)
+    [later] = await start(alice, b"never left")
+    relay.hold_acks = False
+    relay.room("standup").epoch = "epoch-two"
+    lab.naps.release()
+    with pytest.raises(DeliveryUnknown, match="connection_lost"):
+        await sending
+    assert (await later).epoch == "epoch-two"
+    assert len(relay.session.messages) == 1
+
+
 async def test_when_the_right_to_send_has_gone_meanwhile_it_is_not_known(relay, lab):
     alice = await lab.joined()
     relay.hold_acks = True

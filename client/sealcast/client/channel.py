@@ -148,12 +148,13 @@ class Channel(Shared, AsyncIterator[Event]):
     async def send(self, data: Payload, *, keep: bool = False, timeout: float | None = None) -> Receipt:
         """Send a message; return when the server has given it its place in the channel.
 
-        It waits while the connection is interrupted or its queue is full. Cancelling it does not take a
-        message back that was sent already.
+        It waits while the connection is interrupted, its queue is full, or the server has asked to wait.
+        What an interruption left without an answer is sent again, and placed once. Cancelling it does not
+        take a message back that was sent already.
 
         Args:
             data: the payload, at most ``message_max`` bytes.
-            keep: mark it for the channel's history. No relay keeps one yet.
+            keep: mark it as meant for the channel's history.
             timeout: seconds for the whole of it; the client's ``timeout`` when None.
 
         Raises:
@@ -163,7 +164,8 @@ class Channel(Shared, AsyncIterator[Event]):
             NotConnected: no connection came back in time. Nothing was sent.
             RequestRefused: the server refused it, and says why. It was not delivered.
             RequestTimeout: no ack in time. Whether it was delivered is not known.
-            DeliveryUnknown: the connection or membership ended before the ack.
+            DeliveryUnknown: a connection had taken it, and then the time was up, the membership ended for
+                good or the channel began a new epoch. Whether it was delivered is not known.
             SealError: it could not be sealed. Nothing was sent.
 
         """

@@ -2,7 +2,8 @@
 
 A message keeps its place in the line and its ref for as long as ``send`` waits. What a connection took
 along unanswered is sent again on the next one, before anything new and sealed anew. The server knows it by
-the run of the membership and the ref, and answers again without delivering it twice.
+the run of the membership and the ref, and answers again without delivering it twice. A new epoch of the
+channel shows that it has forgotten: then nobody can know what became of the message.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Receipt(NamedTuple):
 
 
 class _Message:
-    __slots__ = ("attempts", "deadline", "descriptor", "lost", "number", "payload", "ref", "refused")
+    __slots__ = ("attempts", "deadline", "descriptor", "epoch", "lost", "number", "payload", "ref", "refused")
 
     def __init__(self, number: int, payload: bytes, descriptor: Descriptor, deadline: float) -> None:
         self.number = number
@@ -51,11 +52,17 @@ class _Message:
         self.deadline = deadline
         self.ref: int | None = None
         """The ref under which it goes, once a connection has taken it."""
+        self.epoch = ""
+        """The channel's epoch when one did."""
         self.lost: DeliveryUnknown | None = None
         """How the last connection that took it ended without an answer."""
         self.refused: RequestRefused | None = None
         """What the server said when it refused it for the moment."""
         self.attempts = 0
+
+    def is_known_to(self, route: Route) -> bool:
+        """Say whether the server would know it again; one that does not might deliver it twice."""
+        return route.epoch == self.epoch and RECOVERY in route.link.welcome.features
 
 
 class Courier:
@@ -139,8 +146,7 @@ class Courier:
             if route is None:
                 await membership.changed()
                 continue
-            if message.lost is not None and RECOVERY not in route.link.welcome.features:
-                # A server that would not know it again might deliver it twice.
+            if message.lost is not None and not message.is_known_to(route):
                 raise self._unknown(message)
             wait = self._not_before - self._loop.time()
             if wait > 0:
@@ -171,7 +177,7 @@ class Courier:
             stats.messages_sent += 1
         else:
             stats.messages_sent_again += 1
-        message.ref = request.ref
+        message.ref, message.epoch = request.ref, route.epoch
         self._flying[message.number] = message
         self._line.leave(message.number)
         return request

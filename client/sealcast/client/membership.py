@@ -139,7 +139,10 @@ class Membership:
         """When the last renewal by a callback began, by the loop's clock."""
         self.courier = Courier(self)
         self.comeback = Comeback(
-            self.reception.position, self.reception.inbox, lambda: self.courier.uncertain
+            self.reception.position,
+            self.reception.inbox,
+            lambda: self.courier.uncertain,
+            lambda: self.options.timeout,
         )
         self.metadata = ChannelMetadata(self)
         self.locks = ChannelLocks(self)
@@ -230,6 +233,7 @@ class Membership:
         if any(info.member == joined.member for info in joined.members):
             raise RemoteProtocolError("this side's own number was given to another member")
         now = self._loop.time()
+        self.comeback.abort()  # of an answer that broke off, with its connection
         missed = self.reception.position.move_to(joined.epoch, joined.offset, joined.recovered)
         if self.comeback.under_way:
             self.comeback.begin()
@@ -258,8 +262,8 @@ class Membership:
             self.comeback.passed()
             return
 
-        def passed(_: object) -> None:
-            if self.route is route:
+        def passed(answer: asyncio.Future[controls.Control]) -> None:
+            if self.route is route and not answer.cancelled() and answer.exception() is None:
                 self.comeback.passed()
 
         ping.settled.add_done_callback(passed)
