@@ -12,6 +12,7 @@ from sealcast.protocol.descriptor import Descriptor, streams_of
 from sealcast.protocol.names import Kind, Privilege
 from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
+from sealcast.server.budget import Used
 from sealcast.server.channel import Channel
 from sealcast.server.config import DeliveryPolicy
 from sealcast.server.engine.stream import Stream
@@ -44,7 +45,7 @@ class FakeBroker:
     def __init__(self, *, slow: bool = False) -> None:
         self.sinks: dict[ChannelKey, Sink] = {}
         self.turns: list[list[Entry]] = []
-        self.stream = Stream(KEEP, "epoch")
+        self.stream = Stream(KEEP, Used(), "epoch")
         self.slow = slow
         self.waiting: list[tuple[ChannelKey, Message]] = []
 

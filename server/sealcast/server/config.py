@@ -27,6 +27,7 @@ __all__ = [
     "DeliveryPolicy",
     "LogConfig",
     "ServerConfig",
+    "StorageConfig",
 ]
 
 DeliveryPolicy = Literal["realtime", "latest", "reliable"]
@@ -80,6 +81,16 @@ class ServerConfig(_Section):
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key need each other")
         return self
+
+
+class StorageConfig(_Section):
+    """Where messages and metadata are kept."""
+
+    engine: Literal["memory", "sqlite"] = _option(
+        "memory",
+        "`memory`: nothing outlives the process; `sqlite`: an acknowledged message is on disk",
+    )
+    path: str = _option("sealcast-messages.db", "the file of the engine `sqlite`", min_length=1)
 
 
 class LogConfig(_Section):
@@ -289,6 +300,7 @@ class Config(_Section):
     """Everything that a relay is started with."""
 
     server: ServerConfig = ServerConfig()
+    storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 

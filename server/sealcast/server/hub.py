@@ -153,6 +153,12 @@ class Hub:
         app.channels[name] = channel
         return channel
 
+    def flush(self) -> None:
+        """Hand over what every channel has collected."""
+        for app in self._apps.values():
+            for channel in tuple(app.channels.values()):
+                channel.flush()
+
     def _close(self, channel: Channel) -> None:
         channels = self._apps[channel.key.app_id].channels
         if channels.get(channel.key.channel) is channel and channel.over:
