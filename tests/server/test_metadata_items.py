@@ -42,8 +42,8 @@ def test_changes_are_counted_from_one_and_over_all_items() -> None:
     channel = items()
     assert [put(channel, "a", b"1"), put(channel, "b", b"2"), put(channel, "a", b"3")] == [1, 2, 3]
     assert [(item.name, item.value, item.revision) for item in channel.items.items] == [
-        ("a", b"3", 3),
         ("b", b"2", 2),
+        ("a", b"3", 3),
     ]
 
 

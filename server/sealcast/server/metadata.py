@@ -58,7 +58,7 @@ class Shelf:
 
     @property
     def items(self) -> Items:
-        """All of them, in the order in which they were set first."""
+        """All of them, in the order of their revisions."""
         return Items(self.revision, tuple(self._items.values()))
 
     def get(self, name: str) -> Item | None:
@@ -121,7 +121,7 @@ class Shelf:
         return fits_channel and (cost <= 0 or self._used.amount + cost <= bounds.together)
 
     def _put(self, item: Item) -> None:
-        self._count(*_more(item, self._items.get(item.name)))
+        self._count(*_more(item, self._items.pop(item.name, None)))
         self._items[item.name] = item
 
     def _take(self, name: str) -> None:

@@ -16,6 +16,7 @@ from sealcast.server.engine.stored import StoredBroker
 from sealcast.server.interfaces import Author, Broker, Change, ItemBounds, Keep, Position
 
 from .contract import BrokerContract, Room, Told, Wall
+from .metadata_contract import MetadataContract
 
 BOUNDS = ItemBounds(10, 10_000, 10_000)
 
@@ -36,6 +37,17 @@ async def opened(path: Path, wall: Wall | None = None) -> AsyncIterator[StoredBr
 
 
 class TestSqliteBroker(BrokerContract):
+    @pytest.fixture(autouse=True)
+    def _in(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.asynccontextmanager
+    async def make(self, wall: Wall) -> AsyncIterator[Broker]:
+        async with opened(self.path, wall) as broker:
+            yield broker
+
+
+class TestMetadataInSqlite(MetadataContract):
     @pytest.fixture(autouse=True)
     def _in(self, path: Path) -> None:
         self.path = path
