@@ -154,6 +154,9 @@ def test_what_was_stored_goes_on_where_it_was() -> None:
     put(channel, "a", None)
     again = Shelf(Used(), channel.revision, channel.items.items)
     assert again.items.items == channel.items.items
+    used = Used(1000)
+    Shelf(used, channel.revision, channel.items.items, counted=True).clear()
+    assert used.amount == 1000 - channel.cost
     assert (again.size, put(again, "c", b"3")) == (channel.size, 4)
 
 
