@@ -14,6 +14,7 @@ from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
 from sealcast.server.budget import Used
 from sealcast.server.channel import Channel
+from sealcast.server.clock import TimingWheel
 from sealcast.server.config import DeliveryPolicy
 from sealcast.server.engine.stream import Stream
 from sealcast.server.interfaces import (
@@ -31,6 +32,7 @@ from sealcast.server.interfaces import (
 )
 from sealcast.server.member import Member
 from sealcast.server.metrics import Metrics
+from sealcast.server.presence import PresencePolicy
 from sealcast.server.shedding import Waiting
 from sealcast.server.turns import Turns
 
@@ -166,6 +168,8 @@ class House:
             encryption_required=True,
             delivery="realtime",
             keep=KEEP,
+            presence=PresencePolicy(60_000, 1.0, 0.0),
+            wheel=TimingWheel(NOW),
             broker=self.broker,
             metrics=self.metrics,
             now=lambda: NOW,

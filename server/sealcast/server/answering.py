@@ -23,6 +23,7 @@ from sealcast.protocol.controls import (
 from sealcast.protocol.errors import RemoteProtocolError, TokenError
 from sealcast.protocol.session import Machine
 
+from .absent import Absent
 from .arrival import refusal_of_join
 from .auth import Rights, TokenRequired, admit
 from .fanout import frame_header
@@ -185,9 +186,16 @@ class Answering(Sending):
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
         channel = self._app.channels.get(join.channel)
         older = channel.by_user.get(join.user) if channel is not None else None
-        if older is not None:
-            older.outlet.leave(older.channel.number, end("replaced"))
-        member = self._hub.join(self._app, join.channel, join.user, join.hello, rights, self, join.run or b"")
+        waited: list[Directed] = []
+        if older is not None and isinstance(older.outlet, Absent) and older.hello == join.hello:
+            member = older
+            waited = self._hub.come_back(self._app, member, rights, self, join.run or b"")
+        else:
+            if older is not None:
+                older.outlet.leave(older.channel.number, end("replaced"))
+            member = self._hub.join(
+                self._app, join.channel, join.user, join.hello, rights, self, join.run or b""
+            )
         channel = member.channel
         self._members[channel.number] = member
         self._routes[envelope.route_key(channel.number, member.number)] = member
@@ -199,6 +207,8 @@ class Answering(Sending):
         self.tell(self._joined(member, missed), ref)
         if missed:
             self._replay(member, missed)
+        for directed in waited:
+            self.tell(directed)
         self._hub.wheel.sooner(self, self._next_time())
 
     def _missed(self, member: Member, join: Join) -> list[Kept] | None:
@@ -207,7 +217,7 @@ class Answering(Sending):
             return None
         limits, metrics = self._app.config.limits, self._hub.metrics
         since = Position(join.since.epoch, join.since.offset)
-        missed = member.channel.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
+        missed = member.channel.archive.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
         if missed is not None:
             absent = member.channel.absent_authors(missed)
             size = sum(len(author.user) + len(author.hello or b"") + _HELLO_COST for author in absent)
@@ -264,6 +274,8 @@ class Answering(Sending):
         if receiver is None or receiver is member:
             self._refuse_request(reply("no_such_member"), ref, direct.channel)
             return
+        if not member.spoke:
+            member.channel.introduce(member)
         # What was collected before goes out first: for one receiver, all of a sender's data has one order.
         member.channel.flush_to(receiver)
         receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))

@@ -21,6 +21,7 @@ __all__ = [
     "AppHistory",
     "AppLimits",
     "AppPolicy",
+    "AppPresence",
     "AppRates",
     "ChannelConfig",
     "Config",
@@ -210,6 +211,26 @@ class AppHistory(_Section):
     ttl: float = _option(300.0, "how old they get", unit="s", ge=1, le=366 * 86_400)
 
 
+class AppPresence(_Section):
+    """How the members of the app's channels are told who is there."""
+
+    instant: int = _option(64, "members up to which it is told at once who comes and goes", ge=1, le=60_000)
+    interval: float = _option(
+        1.0,
+        "in larger channels it is told together, so often; who speaks is told at once",
+        unit="s",
+        ge=0.05,
+        le=60,
+    )
+    linger: float = _option(
+        0.0,
+        "how long a member whose connection was lost may come back before anybody is told",
+        unit="s",
+        ge=0,
+        le=60,
+    )
+
+
 class ChannelConfig(_Section):
     """What is different in some channels of an app."""
 
@@ -252,6 +273,7 @@ class AppConfig(_Section):
     limits: AppLimits = AppLimits()
     rates: AppRates = AppRates()
     history: AppHistory = AppHistory()
+    presence: AppPresence = AppPresence()
     channels: tuple[ChannelConfig, ...] = Field((), description="what is different in some channels")
 
     @model_validator(mode="after")
