@@ -13,7 +13,7 @@ from sealcast.client.tokens import mint
 from sealcast.server.config import AppConfig, AppPolicy, Config, ServerConfig, StorageConfig
 from sealcast.server.relay import Relay
 
-__all__ = ["APP", "CERTIFICATE", "OTHER_APP", "PATIENCE", "Lab", "Wire", "rest", "told"]
+__all__ = ["APP", "CERTIFICATE", "OTHER_APP", "PATIENCE", "E", "Lab", "Wire", "rest", "told"]
 
 APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 OTHER_APP = "abcdef0123456789abcdef0123456789"
