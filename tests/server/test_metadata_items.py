@@ -42,8 +42,8 @@ def test_changes_are_counted_from_one_and_over_all_items() -> None:
     channel = items()
     assert [put(channel, "a", b"1"), put(channel, "b", b"2"), put(channel, "a", b"3")] == [1, 2, 3]
     assert [(item.name, item.value, item.revision) for item in channel.items.items] == [
-        ("a", b"3", 3),
         ("b", b"2", 2),
+        ("a", b"3", 3),
     ]
 
 
@@ -154,6 +154,9 @@ def test_what_was_stored_goes_on_where_it_was() -> None:
     put(channel, "a", None)
     again = Shelf(Used(), channel.revision, channel.items.items)
     assert again.items.items == channel.items.items
+    used = Used(1000)
+    Shelf(used, channel.revision, channel.items.items, counted=True).clear()
+    assert used.amount == 1000 - channel.cost
     assert (again.size, put(again, "c", b"3")) == (channel.size, 4)
 
 

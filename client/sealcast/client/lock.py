@@ -114,6 +114,7 @@ class Lock:
         "_ends",
         "_fence",
         "_free",
+        "_given_back",
         "_locks",
         "_loop",
         "_membership",
@@ -155,6 +156,7 @@ class Lock:
         self._ends = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._free = asyncio.Event()
+        self._given_back = False
         self._unsure = False
         """Whether it was asked for, and no answer has come."""
         self._past = -1
@@ -229,7 +231,7 @@ class Lock:
         self._free.set()
 
     def _compare(self) -> None:
-        if self._fence is not None and self._fence <= self._past:
+        if self._fence is not None and self._fence <= self._past and not self._given_back:
             self.lost.set()
 
     # --- asking ---
@@ -318,15 +320,21 @@ class Lock:
         if self.lost.is_set():
             self._unlock_quietly()  # by the clock of the relay it may be held for a moment yet
             return
+        self._given_back = True  # from here on somebody else may have it, and is told to this side too
         left = max(self._ends - self._loop.time(), 0.0)
 
+        asked = 0
+
         def make(route: Route) -> controls.Unlock:
+            nonlocal asked
+            asked += 1
             return controls.Unlock(channel=route.channel, name=self.name)
 
         try:
             await ask(self._membership, make, min(left, self._membership.options.timeout), controls.Done)
         except RequestRefused as refused:
-            if not refused.temporary:
+            # Asked for the second time, on another connection, it may be that the first has done it.
+            if asked == 1 and not refused.temporary:
                 self.lost.set()
         except (ChannelClosed, NotConnected, RequestTimeout, LimitExceeded):
             pass  # it ends when its time is over

@@ -10,8 +10,8 @@ class Used:
 
     __slots__ = ("amount",)
 
-    def __init__(self) -> None:
-        self.amount = 0
+    def __init__(self, amount: int = 0) -> None:
+        self.amount = amount
 
     def __repr__(self) -> str:
         return f"Used({self.amount})"

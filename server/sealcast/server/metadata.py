@@ -33,12 +33,15 @@ class Shelf:
         used: where this channel counts the bytes that it takes, with others.
         revision: the number of the last change; changes are counted from 1.
         items: what there is already, as it was stored; no bound applies to it.
+        counted: whether *used* has these items already.
 
     """
 
     __slots__ = ("_items", "_used", "cost", "revision", "size")
 
-    def __init__(self, used: Used, revision: int = 0, items: Iterable[Item] = ()) -> None:
+    def __init__(
+        self, used: Used, revision: int = 0, items: Iterable[Item] = (), *, counted: bool = False
+    ) -> None:
         self.revision = revision
         self.size = 0
         """Bytes of names and values."""
@@ -48,6 +51,8 @@ class Shelf:
         self._items: dict[str, Item] = {}
         for item in items:
             self._put(item)
+        if counted:
+            used.amount -= self.cost
 
     def __repr__(self) -> str:
         return f"Shelf({len(self)} items, {self.size} bytes, revision={self.revision})"
@@ -58,7 +63,7 @@ class Shelf:
 
     @property
     def items(self) -> Items:
-        """All of them, in the order in which they were set first."""
+        """All of them, in the order of their revisions."""
         return Items(self.revision, tuple(self._items.values()))
 
     def get(self, name: str) -> Item | None:
@@ -121,7 +126,7 @@ class Shelf:
         return fits_channel and (cost <= 0 or self._used.amount + cost <= bounds.together)
 
     def _put(self, item: Item) -> None:
-        self._count(*_more(item, self._items.get(item.name)))
+        self._count(*_more(item, self._items.pop(item.name, None)))
         self._items[item.name] = item
 
     def _take(self, name: str) -> None:

@@ -63,7 +63,8 @@ class MetadataContract:
             done = await put(room, name, b"x")
             assert isinstance(done, Change)
             assert done.revision == revision
-        assert room.broker.get_items(room.key).revision == 3
+        found = room.broker.get_items(room.key)
+        assert (found.revision, [item.name for item in found.items]) == (3, ["b", "a"])
 
     async def test_an_item_is_changed_by_who_knows_its_revision(self, room: Room) -> None:
         assert await put(room, "a", b"1", 1) == "revision_conflict"

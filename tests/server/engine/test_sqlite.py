@@ -16,6 +16,7 @@ from sealcast.server.engine.stored import StoredBroker
 from sealcast.server.interfaces import Author, Broker, Change, ItemBounds, Keep, Position
 
 from .contract import BrokerContract, Room, Told, Wall
+from .metadata_contract import MetadataContract, put
 
 BOUNDS = ItemBounds(10, 10_000, 10_000)
 
@@ -36,6 +37,17 @@ async def opened(path: Path, wall: Wall | None = None) -> AsyncIterator[StoredBr
 
 
 class TestSqliteBroker(BrokerContract):
+    @pytest.fixture(autouse=True)
+    def _in(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.asynccontextmanager
+    async def make(self, wall: Wall) -> AsyncIterator[Broker]:
+        async with opened(self.path, wall) as broker:
+            yield broker
+
+
+class TestMetadataInSqlite(MetadataContract):
     @pytest.fixture(autouse=True)
     def _in(self, path: Path) -> None:
         self.path = path
@@ -229,6 +241,21 @@ async def test_a_change_that_cannot_be_stored_is_not_made(
         thief.close()
         assert done == ["not_stored"]
         assert broker.get_items(room.key).items == ()
+
+
+async def test_metadata_counts_for_its_app_also_when_nobody_is_there_and_after_a_restart(path: Path) -> None:
+    bounds = ItemBounds(10, 1000, 100)
+    async with opened(path) as broker:
+        room = Room(broker)
+        await put(room, "a", bytes(80), author=Author(1, "ann", b"hello"))
+        room.close()
+        assert await put(Room(broker, "lunch"), "a", bytes(20), bounds=bounds) == "too_many_items"
+    async with opened(path) as broker:
+        lunch = Room(broker, "lunch")
+        assert await put(lunch, "a", bytes(20), bounds=bounds) == "too_many_items"
+        room = Room(broker)
+        await put(room, "a", None, bounds=bounds)
+        assert isinstance(await put(lunch, "a", bytes(80), bounds=bounds), Change)
 
 
 async def test_more_than_may_wait_is_refused_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,10 @@ class Journal(Protocol):
         """
         ...
 
+    def metadata(self) -> dict[str, int]:
+        """Return the bytes that the metadata of each app takes, as ``metadata.cost_of`` counts them."""
+        ...
+
     async def close(self) -> None:
         """Write what is waiting, and let go."""
         ...

@@ -158,6 +158,16 @@ class SqliteJournal:
         ]
         return Loaded(Mark(*mark), rows, known, items)
 
+    def metadata(self) -> dict[str, int]:
+        """Return the bytes that the metadata of each app takes."""
+        return dict(
+            self._reader.execute(
+                "SELECT app, sum(length(item.name) + length(value) + length(user)"
+                " + coalesce(length(hello), 0))"
+                " FROM item JOIN channel ON channel.id = item.channel GROUP BY app"
+            )
+        )
+
     # --- writing, in the thread ---
 
     def _run(self) -> None:

@@ -94,7 +94,8 @@ class StoredBroker:
         self._note_refused = refused
         self._streams: dict[ChannelKey, Stream] = {}
         self._sinks: dict[ChannelKey, Sink] = {}
-        self._used: dict[str, Used] = {}
+        self._used = {app: Used(amount) for app, amount in journal.metadata().items()}
+        """The metadata of each app, also of channels that nobody is in: it stays."""
         self._waiting: deque[tuple[ChannelKey, Message | _Setting]] = deque()
         self._waiting_bytes = 0
         self._touched: set[ChannelKey] = set()
@@ -175,9 +176,7 @@ class StoredBroker:
         waiting = any(waits == key for waits, _ in self._waiting) or key in self._touched
         writing = any(one.key == key for one in self._writing or ())
         if key not in self._sinks and not waiting and not writing:
-            stream = self._streams.pop(key, None)
-            if stream is not None:
-                stream.shelf.clear()
+            self._streams.pop(key, None)
 
     def _stream(self, key: ChannelKey, keep: Keep) -> Stream:
         stream = self._streams.get(key)
@@ -382,7 +381,7 @@ def _restored(loaded: Loaded, keep: Keep, used: Used) -> Stream:
     mark = loaded.mark
     stream = Stream(keep, used, mark.epoch)
     stream.offset, stream.last_member = mark.offset, mark.last_member
-    stream.shelf = Shelf(used, mark.revision, loaded.items)
+    stream.shelf = Shelf(used, mark.revision, loaded.items, counted=True)
     for identity, offset in loaded.repeats:
         stream.repeats.note(identity, offset)
     stream.ring.floor = loaded.rows[0].kept.offset - 1 if loaded.rows else mark.offset
