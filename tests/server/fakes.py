@@ -156,6 +156,7 @@ class House:
 
     def __init__(self, beside: House | None = None, number: int = 7, *, slow: bool = False) -> None:
         self.broker = FakeBroker(slow=slow)
+        self.finished: list[Channel] = []
         self.soon: list[Callable[[], None]] = beside.soon if beside else []
         self.metrics = beside.metrics if beside else Metrics()
         self.turns = beside.turns if beside else Turns(self.soon.append, lambda: NOW, self.metrics)
@@ -169,11 +170,12 @@ class House:
             metrics=self.metrics,
             now=lambda: NOW,
             turns=self.turns,
+            finished=self.finished.append,
         )
 
-    def add(self, user: str) -> tuple[Member, FakeOutlet]:
+    def add(self, user: str, hello: bytes | None = None, run: bytes = b"") -> tuple[Member, FakeOutlet]:
         outlet = FakeOutlet()
-        return self.channel.add(user, None, ALL, outlet, NOW), outlet
+        return self.channel.add(user, hello, ALL, outlet, NOW, run), outlet
 
     def turn(self) -> None:
         """Let the loop come round."""
@@ -219,9 +221,9 @@ def waiting(
     return Waiting.frame(data, wire, channel, since, policy, keyed=keyed)
 
 
-def message(member: Member, number: int, ref: int) -> bytes:
+def message(member: Member, number: int, ref: int, size: int = 20) -> bytes:
     head = Descriptor(Kind.MESSAGE, stream=1).encode() + encode_header(0, number)
-    return envelope.message(7, member.number, ref, head + os.urandom(20))
+    return envelope.message(7, member.number, ref, head + os.urandom(size))
 
 
 def quiet(house: House, *users: str) -> list[tuple[Member, FakeOutlet]]:

@@ -6,7 +6,6 @@ back; ``fanout`` brings it to the members. Nothing is awaited.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -41,6 +40,7 @@ from .interfaces import (
 from .member import Member
 from .metrics import Metrics
 from .turns import Busy, Turns
+from .under_way import UnderWay
 
 __all__ = ["Channel"]
 
@@ -118,10 +118,7 @@ class Channel:
         self.roster = _JOINED_COST
         """Bytes of a ``joined`` that lists all members."""
         self._finished = finished
-        self._under_way: Counter[Member] = Counter()
-        """How many messages of each member have no place yet."""
-        self._departed: dict[Member, str] = {}
-        """Members that have left, and why: it is told when none of their messages is under way any more."""
+        self._under_way = UnderWay(self.by_user)
         self.keeps = keep.messages > 0
         """Whether it keeps messages at all."""
         self.position, self._next_member = broker.subscribe(key, self, keep)
@@ -163,20 +160,25 @@ class Channel:
         del self.members[member.number]
         if self.by_user.get(member.user) is member:
             del self.by_user[member.user]
-        self.roster -= _cost(member.user, member.hello)
-        if self._under_way[member]:
-            self._departed[member] = reason
-        else:
+        if not self._under_way.depart(member, reason):
             self._tell_left(member, reason)
 
     def _tell_left(self, member: Member, reason: str) -> None:
-        del self._under_way[member]
+        self.roster -= _cost(member.user, member.hello)
         self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), member)
+
+    def others(self, member: Member) -> list[Member]:
+        """Return everybody else who is a member for the others, with those whose messages are under way.
+
+        A departed one that is *member* itself, by its run or its hello, is not listed.
+        """
+        ghosts = [ghost for ghost in self._under_way.departed if not member.succeeds(ghost)]
+        return [*ghosts, *(other for other in self.members.values() if other is not member)]
 
     @property
     def over(self) -> bool:
         """Whether nobody is there, and nothing is under way."""
-        return not self.members and not self._departed
+        return not self.members and not self._under_way.departed
 
     def close(self) -> None:
         """Let the broker go; the channel is over."""
@@ -199,7 +201,7 @@ class Channel:
         if not self._turn:
             self._collecting(self)
         if ref:
-            self._under_way[member] += 1
+            self._under_way.add(member, len(data))
             self._turn.append(Message(member, data, ref, member.run, member.author))
         else:
             self._turn.append(Entry(member, kind, data))
@@ -216,6 +218,11 @@ class Channel:
     def crowded(self) -> bool:
         """Whether so much is on its way that nothing more is to be taken from anybody."""
         return self._out.backlog > _CROWDED
+
+    @property
+    def storing_slowly(self) -> bool:
+        """Whether so many messages have no place yet that no further one is to be taken."""
+        return self._under_way.crowded
 
     def notify(self, control: Control, about: Member, kind: int = NOTICE) -> None:
         """Tell every member but *about*, in order with what is sent."""
@@ -242,11 +249,13 @@ class Channel:
     def deliver(self, turn: Sequence[Entry]) -> None:
         """Take a turn from the broker; it goes out when it is the channel's time."""
         out, metrics = self._out, self.metrics
+        gone = self._under_way.end(turn) if self._under_way else ()
         frames = out.put(turn, self._delivered, self._room)
         metrics.turns += 1
-        metrics.deliveries += frames * (len(self.members) - 1)
-        if self._under_way:
-            self._end_departures(turn)
+        if self.members:
+            metrics.deliveries += frames * (len(self.members) - 1)
+        if gone:
+            self._end_departures(gone)
         if out.pending:
             self._turns.add(self)
 
@@ -278,40 +287,33 @@ class Channel:
         return done
 
     def _delivered(self, entry: Entry) -> bytes:
-        assert isinstance(entry.sender, Member)
+        assert isinstance(entry, Message)
         self.position = self.position._replace(offset=entry.offset)
         return envelope.delivered(
-            self.number, entry.sender.number, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
+            self.number, entry.author.member, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
         )
 
     def settle(self, entries: Sequence[Message]) -> None:
         """Acknowledge messages that were placed before."""
+        gone = self._under_way.end(entries)
         self._acknowledge(entries)
-        self._end_departures(entries)
+        self._end_departures(gone)
 
     def refuse(self, entries: Sequence[Message], name: str) -> None:
         """Tell the senders of messages that were not placed why."""
+        gone = self._under_way.end(entries)
         self.metrics.refused[name] += len(entries)
         for entry in entries:
             sender = entry.sender
-            if isinstance(sender, Member) and self.members.get(sender.number) is sender:
+            if entry.ref and isinstance(sender, Member) and self.members.get(sender.number) is sender:
                 sender.outlet.tell(Error.of(reply(name), channel=self.number), entry.ref)
-        self._end_departures(entries)
+        self._end_departures(gone)
 
-    def _end_departures(self, turn: Sequence[Entry]) -> None:
-        """Note that the messages among these are under way no more, and tell of those who left meanwhile."""
-        waiting = self._under_way
-        for entry in turn:
-            sender = entry.sender
-            if not isinstance(entry, Message) or not isinstance(sender, Member):
-                continue
-            waiting[sender] -= 1
-            if not waiting[sender]:
-                del waiting[sender]
-                reason = self._departed.pop(sender, None)
-                if reason is not None:
-                    self._tell_left(sender, reason)
-        if not self.members and not self._departed:
+    def _end_departures(self, gone: Collection[tuple[Member, str]]) -> None:
+        """Tell who has left, now that their last messages have been dealt with."""
+        for member, reason in gone:
+            self._tell_left(member, reason)
+        if gone and self.over:
             self._finished(self)
 
     # --- what was kept ---
@@ -337,10 +339,10 @@ class Channel:
         """Return who sent these messages, by member number."""
         return self._broker.authors(self.key, {kept.member for kept in messages})
 
-    def absent_authors(self, messages: Collection[Kept]) -> list[Author]:
-        """Return the senders of these messages that are no members, and of those that are under way."""
-        found = {**self.authors(messages), **{gone.number: gone.author for gone in self._departed}}
-        return [author for number, author in found.items() if number not in self.members]
+    def absent_authors(self, messages: Collection[Kept], member: Member) -> list[Author]:
+        """Return the senders of these messages that are not listed as members when *member* joins."""
+        listed = {other.number for other in self.others(member)}
+        return [author for number, author in self.authors(messages).items() if number not in listed]
 
     def _acknowledge(self, turn: Sequence[Entry], only: Member | None = None) -> None:
         for entry in turn:

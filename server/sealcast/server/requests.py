@@ -56,6 +56,7 @@ def _history(asked: Asked) -> None:
     if control.limit == 0:
         asked.answer(Refusal("bad_request"))
         return
+    channel.flush_to(asked.member)  # so that what is live comes in one order with what was before
     found, more = channel.page(
         after=control.after, before=control.before, limit=control.limit, most_bytes=PAGE_BYTES
     )
