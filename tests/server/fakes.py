@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code
@@ -14,6 +17,7 @@ from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
 from sealcast.server.channel import Channel
 from sealcast.server.config import DeliveryPolicy
+from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.engine.stream import Stream
 from sealcast.server.interfaces import (
     NOTICE,
@@ -99,6 +103,45 @@ class FakeBroker:
 
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:
         return self.stream.erase(upto)
+
+
+class LateBroker(MemoryBroker):
+    """The memory engine; while *late*, messages wait until ``place`` or ``fail`` is called."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        super().__init__(wall)
+        self.late = True
+        self.waiting: list[tuple[ChannelKey, Message]] = []
+        self._sinks: dict[ChannelKey, Sink] = {}
+
+    def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
+        self._sinks[key] = sink
+        return super().subscribe(key, sink, keep)
+
+    def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
+        if not self.late:
+            super().publish(key, turn)
+            return
+        self.waiting += [(key, entry) for entry in turn if isinstance(entry, Message)]
+        if others := [entry for entry in turn if not isinstance(entry, Message)]:
+            super().publish(key, others)
+
+    def place(self, count: int = 1) -> None:
+        """Give the first messages that wait their places."""
+        for key, batch in self._take(count):
+            super().publish(key, batch)
+
+    def fail(self, count: int = 1) -> None:
+        """Refuse the first messages that wait."""
+        for key, batch in self._take(count):
+            self._sinks[key].refuse(batch, "not_stored")
+
+    def _take(self, count: int) -> list[tuple[ChannelKey, list[Any]]]:
+        batch, self.waiting = self.waiting[:count], self.waiting[count:]
+        return [
+            (key, [message for _, message in group])
+            for key, group in itertools.groupby(batch, key=lambda one: one[0])
+        ]
 
 
 class FakeOutlet:

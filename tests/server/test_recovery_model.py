@@ -32,12 +32,12 @@ from sealcast.protocol.controls import (
 from sealcast.protocol.sframe import encode_header
 from sealcast.server import turns
 from sealcast.server.config import AppConfig, AppHistory, AppLimits, AppPolicy, Config
-from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.hub import Hub
 from sealcast.server.interfaces import ChannelKey, Entry, Keep, Message, Sink, Subscription
 from sealcast.server.session import Session
 from sealcast.server.turns import WRITE_COST
 
+from .fakes import LateBroker
 from .test_session_model import APP, Link, Silent
 
 USERS: Final = ("ann", "bob", "eve")
@@ -77,41 +77,21 @@ class Recorder:
         self.sink.refuse(entries, name)
 
 
-class LateBroker(MemoryBroker):
-    """The memory engine; while *late*, messages wait until ``place`` or ``fail`` is called."""
+class Engine(LateBroker):
+    """An engine that may be slow, and writes down what it has placed, by epoch."""
 
     def __init__(self) -> None:
         super().__init__(wall=lambda: 2_000_000_000.0)
         self.late = False
-        self.waiting: list[tuple[ChannelKey, Message]] = []
         self.logs: dict[str, list[Placed]] = {}
-        self.sinks: dict[ChannelKey, Recorder] = {}
         self.epoch = ""
 
     def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
-        recorder = self.sinks[key] = Recorder(sink, [])
+        recorder = Recorder(sink, [])
         subscription = super().subscribe(key, recorder, keep)
         self.epoch = subscription.position.epoch
         recorder.log = self.logs.setdefault(self.epoch, recorder.log)
         return subscription
-
-    def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
-        if not self.late:
-            super().publish(key, turn)
-            return
-        self.waiting += [(key, entry) for entry in turn if isinstance(entry, Message)]
-        if others := [entry for entry in turn if not isinstance(entry, Message)]:
-            super().publish(key, others)
-
-    def place(self, count: int) -> None:
-        batch, self.waiting = self.waiting[:count], self.waiting[count:]
-        if batch:
-            super().publish(batch[0][0], [message for _, message in batch])
-
-    def fail(self, count: int) -> None:
-        batch, self.waiting = self.waiting[:count], self.waiting[count:]
-        if batch:
-            self.sinks[batch[0][0]].refuse([message for _, message in batch], "not_stored")
 
 
 class Seat:
@@ -144,7 +124,7 @@ class Comers(RuleBasedStateMachine):
             history=AppHistory(messages=KEPT),
             limits=AppLimits(recovery_messages=AGAIN, joins_per_minute=10_000),
         )
-        self.broker = LateBroker()
+        self.broker = Engine()
         self.hub = Hub(Config(apps=(app,)), self.broker, self, self.soon.append)
         self.seats: list[Seat] = []
         self.here: dict[str, Seat] = {}
