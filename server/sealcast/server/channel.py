@@ -249,7 +249,7 @@ class Channel:
     def deliver(self, turn: Sequence[Entry]) -> None:
         """Take a turn from the broker; it goes out when it is the channel's time."""
         out, metrics = self._out, self.metrics
-        gone = self._under_way.end(turn) if self._under_way else ()
+        gone = self._under_way.end(turn) if self._under_way.waiting else ()
         frames = out.put(turn, self._delivered, self._room)
         metrics.turns += 1
         if self.members:
@@ -288,7 +288,7 @@ class Channel:
 
     def _delivered(self, entry: Entry) -> bytes:
         assert isinstance(entry, Message)
-        self.position = self.position._replace(offset=entry.offset)
+        self.position = Position(self.position.epoch, entry.offset)
         return envelope.delivered(
             self.number, entry.author.member, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
         )

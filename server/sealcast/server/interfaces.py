@@ -156,6 +156,7 @@ class Broker(Protocol):
     is settled with the offset that it has, as long as the engine remembers it; local members never wait
     for another node's frames. Placing may take time: an entry of kind MESSAGE is delivered, and
     acknowledged by the channel, only when it has its place. What else stands in its turn does not wait.
+    What waits is bounded in bytes and time: messages beyond that are refused with ``not_stored``.
     Never promised: delivery while a node is cut off; the gap shows in the offsets.
     """
 

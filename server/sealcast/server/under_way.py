@@ -29,21 +29,18 @@ class UnderWay:
 
     """
 
-    __slots__ = ("_by_user", "_held", "_waiting", "departed", "size")
+    __slots__ = ("_by_user", "_held", "departed", "size", "waiting")
 
     def __init__(self, by_user: Mapping[str, Member]) -> None:
         self._by_user = by_user
-        self._waiting: dict[Member, list[int]] = {}
-        """Messages, and their bytes."""
+        self.waiting: dict[Member, list[int]] = {}
+        """By sender: how many messages, and their bytes. Empty when nothing is under way."""
         self._held: set[Member] = set()
         """Members that nothing is read from."""
         self.departed: dict[Member, str] = {}
         """Members that have left, and why: it is told when nothing of theirs is under way any more."""
         self.size = 0
         """Bytes of messages under way."""
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
 
     @property
     def crowded(self) -> bool:
@@ -52,9 +49,9 @@ class UnderWay:
 
     def add(self, sender: Member, size: int) -> None:
         """Count a message that was taken."""
-        waiting = self._waiting.get(sender)
+        waiting = self.waiting.get(sender)
         if waiting is None:
-            waiting = self._waiting[sender] = [0, 0]
+            waiting = self.waiting[sender] = [0, 0]
         waiting[0] += 1
         waiting[1] += size
         self.size += size
@@ -65,7 +62,7 @@ class UnderWay:
     def depart(self, member: Member, reason: str) -> bool:
         """Note that a member has left; return whether that is to be told later, by ``end``."""
         self._release(member)
-        if member not in self._waiting:
+        if member not in self.waiting:
             return False
         self.departed[member] = reason
         return True
@@ -80,7 +77,7 @@ class UnderWay:
             sender = entry.sender
             if not isinstance(entry, Message) or not isinstance(sender, Member):
                 continue
-            waiting = self._waiting[sender]
+            waiting = self.waiting[sender]
             size = len(entry.data)
             waiting[0] -= 1
             waiting[1] -= size
@@ -88,7 +85,7 @@ class UnderWay:
             if sender in self.departed:
                 self._pass_on(entry, sender)
             if not waiting[0]:
-                del self._waiting[sender]
+                del self.waiting[sender]
                 if sender in self.departed:
                     gone.append((sender, self.departed.pop(sender)))
             if waiting[1] <= _HOLD // 2:
