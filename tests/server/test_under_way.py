@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sealcast.protocol import controls
+from sealcast.protocol import controls, envelope
 from sealcast.protocol.controls import Ack, Control, Error, MemberJoined, MemberLeft, Side
+from sealcast.server import relay
 from sealcast.server.member import Member
 
-from .fakes import NOW, FakeOutlet, House, frame, message, quiet
+from .fakes import NOW, FakeOutlet, House, LateBroker, frame, message, quiet
+
+if TYPE_CHECKING:
+    from .conftest import Lab
 
 RUN = bytes(range(16))
 
@@ -237,3 +243,88 @@ def test_a_channel_is_over_when_nothing_is_under_way_any_more(house: House) -> N
     house.broker.place()
     assert house.channel.over
     assert house.finished == [house.channel]
+
+
+# --- through sockets ---
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> LateBroker:
+    """The engine of the relays of a test: it places messages when it is told to."""
+    engine = LateBroker()
+    monkeypatch.setattr(relay, "MemoryBroker", lambda *_: engine)
+    return engine
+
+
+async def test_a_message_that_is_sent_again_while_it_is_under_way_has_one_place(
+    lab: Lab, engine: LateBroker
+) -> None:
+    await lab.serve()
+    ann, bob = await lab.connect(lab.relays[0]), await lab.connect(lab.relays[0])
+    await bob.join("standup", "bob")
+    room = await ann.join("standup", "ann", hello=b"I am ann", run=RUN)
+    data = room.message(900)
+    await ann.ws.send(data)
+    await ann.settle()
+    await ann.ws.close()
+    ann = await lab.connect(lab.relays[0])
+    again = await ann.join("standup", "ann", hello=b"I am ann", run=RUN, since=(room.joined.epoch, 0))
+    assert (again.joined.recovered, again.joined.offset) == (True, 0)
+    assert [info.user for info in again.joined.members] == ["bob"]
+    await ann.ws.send(again.message(900))
+    await ann.settle()
+    engine.place(2)
+    ack = await ann.told(Ack)
+    assert (ack.offset, ack.repeated) == (1, True)
+    assert [item for item in await ann.settle() if isinstance(item, lab.Message)] == []
+    seen = await bob.settle()
+    said = lab.Message(again.number, room.member, 1, data[envelope.MESSAGE_START :])
+    left = MemberLeft(channel=again.number, member=room.member, reason="left")
+    assert seen[-2:] == [said, lab.Told(left, 0)]
+    assert [item for item in seen if isinstance(item, lab.Message)] == [said]
+
+
+async def test_what_was_refused_is_taken_when_it_is_sent_again(lab: Lab, engine: LateBroker) -> None:
+    await lab.serve()
+    ann = await lab.connect(lab.relays[0])
+    room = await ann.join("standup", "ann", run=RUN)
+    await ann.ws.send(room.message(900))
+    await ann.settle()
+    engine.fail()
+    assert (await ann.told(Error)).name == "not_stored"
+    await ann.ws.send(room.message(900))
+    await ann.settle()
+    engine.place()
+    ack = await ann.told(Ack)
+    assert (ack.offset, ack.repeated) == (1, False)
+
+
+async def test_a_channel_lives_until_its_last_message_has_its_place(lab: Lab, engine: LateBroker) -> None:
+    relay = await lab.serve()
+    ann = await lab.connect(relay)
+    room = await ann.join("standup", "ann")
+    await ann.ws.send(room.message(900))
+    await ann.settle()
+    await ann.ws.close()
+    bob = await lab.connect(relay)
+    there = await bob.join("standup", "bob", since=(room.joined.epoch, 0))
+    assert there.number == room.number
+    assert [info.user for info in there.joined.members] == ["ann"]
+    engine.place()
+    await bob.told(MemberLeft)
+    assert [type(item) for item in await bob.settle()] == [lab.Message]
+    await bob.ws.close()
+    while relay.metrics.connections:
+        await lab.turn()
+    assert relay.hub.app(lab.APP).channels == {}  # type: ignore[union-attr]
+
+
+async def test_a_relay_stops_with_messages_under_way(lab: Lab, engine: LateBroker) -> None:
+    relay = await lab.serve()
+    ann = await lab.connect(relay)
+    await ann.ws.send((await ann.join("standup", "ann")).message(900))
+    await ann.settle()
+    await relay.stop()
+    assert (await ann.ended())[1] == "draining"
+    engine.place()
+    assert relay.hub.app(lab.APP).channels == {}  # type: ignore[union-attr]
