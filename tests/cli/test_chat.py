@@ -71,11 +71,16 @@ async def test_nothing_that_a_member_says_acts_on_the_terminal(start: Start, ven
     assert await alice.line() == "bob: eve: \\u202eabc\\u2069 \\x9b1m"
 
 
-async def test_a_name_that_a_hostile_relay_made_up_does_not_act_either() -> None:
+async def test_a_name_that_a_hostile_relay_made_up_does_not_act_either_and_the_past_is_marked() -> None:
     class Room(AsyncIterator[Event]):
         def __init__(self) -> None:
             evil = "\x1b[2J\nbob"
-            self.events = [MemberJoined(1, evil), Message(1, evil, b"hi", 1, "e"), MemberLeft(1, evil, evil)]
+            self.events = [
+                MemberJoined(1, evil),
+                Message(1, evil, b"hi", 1, "e"),
+                MemberLeft(1, evil, evil),
+                Message(1, "bob", b"what was missed", 2, "e", historical=True),
+            ]
 
         async def __anext__(self) -> Event:
             if not self.events:
@@ -95,6 +100,7 @@ async def test_a_name_that_a_hostile_relay_made_up_does_not_act_either() -> None
         "* \\x1b[2J\\nbob joined",
         "\\x1b[2J\\nbob: hi",
         "* \\x1b[2J\\nbob left (\\x1b[2J\\nbob)",
+        "bob (earlier): what was missed",
     ]
 
 

@@ -15,8 +15,8 @@ import logging
 import secrets
 import ssl as tls
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -30,6 +30,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from sealcast.client import Backoff, Channel, Client, Event, Key, Left, Options
+from sealcast.client.courier import RECOVERY
 from sealcast.client.e2ee import ControlFrame
 from sealcast.client.errors import SealError
 from sealcast.protocol import controls, envelope
@@ -97,6 +98,7 @@ class Peer:
     async def message(self, payload: bytes) -> bytes:
         self.room.offset += 1
         sealed = self.seal(Kind.MESSAGE, payload)
+        self.room.keep(self.number, self.user, self.crypto.hello, sealed, None)
         data = envelope.delivered(self.room.number, self.number, self.room.offset, sealed)
         for proof in self.proofs():
             await self.room.broadcast(proof)
@@ -116,6 +118,16 @@ class Peer:
         await self.room.tell(controls.MemberLeft(channel=self.room.number, member=self.number, reason=reason))
 
 
+class Kept(NamedTuple):
+    """A message that the scripted relay has kept."""
+
+    offset: int
+    member: int
+    data: bytes
+    user: str
+    run: bytes | None
+
+
 class Room:
     """A channel of the scripted relay."""
 
@@ -126,6 +138,10 @@ class Room:
         self.offset = 0
         self.peers: list[Peer] = []
         self.members: dict[int, tuple[Session, controls.Join]] = {}
+        self.kept: list[Kept] = []
+        self.introduced: dict[int, controls.MemberInfo] = {}
+        self.placed: dict[tuple[str, bytes | None, int], int] = {}
+        self.page_size = 256
         self.next_member = itertools.count(1)
 
     def infos(self, but: int) -> tuple[controls.MemberInfo, ...]:
@@ -135,6 +151,43 @@ class Room:
             if number != but
         ]
         return (*joined, *(peer.info for peer in self.peers))
+
+    def keep(self, number: int, user: str, hello: bytes | None, data: bytes, run: bytes | None) -> None:
+        """Keep a message at the newest place."""
+        self.kept.append(Kept(self.offset, number, data, user, run))
+        self.introduced[number] = controls.MemberInfo(member=number, user=user, hello=hello)
+
+    def since(self, join: controls.Join) -> list[Kept] | None:
+        place = join.since
+        if place is None or place.epoch != self.epoch:
+            return None
+        missed = [kept for kept in self.kept if kept.offset > place.offset]
+        if len(missed) != self.offset - place.offset:
+            return None
+        return [kept for kept in missed if (kept.user, kept.run) != (join.user, join.run)]
+
+    def authors(
+        self, kept: Iterable[Kept], but: Iterable[controls.MemberInfo] = ()
+    ) -> tuple[controls.MemberInfo, ...]:
+        there = {info.member for info in but}
+        return tuple(self.introduced[member] for member in {one.member for one in kept} - there)
+
+    def past(self, asked: controls.History) -> controls.Past:
+        before = asked.before
+        all_of = [k for k in self.kept if (k.offset > asked.after if before is None else k.offset < before)]
+        limit = min(asked.limit, self.page_size)
+        page = all_of[:limit] if before is None else all_of[-limit:]
+        return controls.Past(
+            channel=self.number,
+            epoch=self.epoch,
+            offset=self.offset,
+            messages=tuple(
+                controls.KeptMessage(offset=k.offset, member=k.member, at=1000.0 + k.offset, data=k.data)
+                for k in page
+            ),
+            authors=self.authors(page),
+            more=len(page) < len(all_of),
+        )
 
     async def broadcast(self, data: bytes, but: Session | None = None) -> None:
         for session, _ in list(self.members.values()):
@@ -221,6 +274,11 @@ class Session:
                 channel=control.channel, grant=self.relay.grant, expires_in=self.relay.expires_in
             )
             await self.answer(self.relay.renewals, answer, ref)
+        elif isinstance(control, controls.Ping):
+            await self.send(controls.Pong(), ref)
+        elif isinstance(control, controls.History):
+            room, _ = self.rooms[control.channel]
+            await self.answer(self.relay.pasts, room.past(control), ref)
         elif isinstance(control, controls.Leave):
             room, number = self.rooms.pop(control.channel)
             room.members.pop(number, None)
@@ -242,6 +300,7 @@ class Session:
         room = self.relay.room(join.channel)
         number = next(room.next_member)
         others = room.infos(number)
+        replay = self.relay.replays(room, join) if RECOVERY in self.relay.features else None
         self.rooms[room.number] = room, number
         await self.send(
             controls.Joined(
@@ -253,9 +312,13 @@ class Session:
                 grant=self.relay.grant,
                 expires_in=self.relay.expires_in,
                 policy=self.relay.policy,
+                recovered=replay is not None,
+                authors=room.authors(replay or (), others),
             ),
             ref,
         )
+        for kept in replay or ():
+            await self.raw(envelope.delivered(room.number, kept.member, kept.offset, kept.data))
         news = controls.MemberJoined(channel=room.number, member=number, user=join.user, hello=join.hello)
         await room.tell(news)
         room.members[number] = self, join
@@ -277,13 +340,28 @@ class Session:
             await room.broadcast(data, but=self)
             return
         self.messages.append((head.number, data[head.start :]))
+        if self.relay.message_refusals:
+            await self.send(self.relay.message_refusals.popleft(), head.number)
+            return
         if self.relay.hold_acks:
             self.held.append((room.number, head.number))
             return
-        room.offset += 1
-        delivered = envelope.delivered(room.number, number, room.offset, data[head.start :])
-        await room.broadcast(delivered, but=self)
-        await self.send(controls.Ack(channel=room.number, offset=room.offset), head.number)
+        await self.place(room, number, head.number, data[head.start :])
+
+    async def place(self, room: Room, number: int, ref: int, sealed: bytes, *, ack: bool = True) -> None:
+        """Give a message its place, unless it has one under this run and ref; acknowledge it."""
+        join = room.members[number][1]
+        known = room.placed.get((join.user, join.run, ref)) if join.run is not None else None
+        if known is None:
+            room.offset += 1
+            room.placed[join.user, join.run, ref] = room.offset
+            room.keep(number, join.user, join.hello, sealed, join.run)
+            await room.broadcast(envelope.delivered(room.number, number, room.offset, sealed), but=self)
+        if ack:
+            answer = controls.Ack(
+                channel=room.number, offset=known or room.offset, repeated=known is not None
+            )
+            await self.send(answer, ref)
 
     async def _gone(self) -> None:
         self.machine.close()
@@ -308,6 +386,13 @@ class ScriptedRelay:
         self.joins: deque[controls.Control] = deque()
         """Answers to the next joins, instead of letting them in."""
         self.renewals: deque[controls.Control] = deque()
+        self.message_refusals: deque[controls.Control] = deque()
+        """Answers to the next messages, instead of acks."""
+        self.pasts: deque[controls.Control] = deque()
+        """Answers to the next requests for history."""
+        self.features: tuple[str, ...] = (RECOVERY,)
+        self.replays: Callable[[Room, controls.Join], list[Kept] | None] = Room.since
+        """What is sent again after a join; None when it cannot be all."""
         self.ignored: set[type[controls.Control]] = set()
         """Requests that get no answer."""
         self.refusals: deque[tuple[int, dict[str, str]]] = deque()
@@ -342,7 +427,9 @@ class ScriptedRelay:
         return Peer(self, room, user, key, next(room.next_member) if number is None else number)
 
     def welcome(self) -> controls.Welcome:
-        return controls.Welcome(server="scripted", node="one", heartbeat=25.0, limits=self.limits)
+        return controls.Welcome(
+            server="scripted", node="one", heartbeat=25.0, limits=self.limits, features=self.features
+        )
 
     def changed(self) -> None:
         self._changed.set()
@@ -431,6 +518,7 @@ class Lab:
         self.relay = relay
         self.naps = Naps()
         self.secret = secrets.token_bytes(32)
+        self.clients: list[Client] = []
         self._stack = stack
 
     @property
@@ -457,6 +545,7 @@ class Lab:
             options=self.options(**options),
         )
         self._stack.push_async_callback(client.close)
+        self.clients.append(client)
         return client
 
     async def client(self, **more: Any) -> Client:

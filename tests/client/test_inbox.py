@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealcast.client.events import Dropped, Frame, Left, MemberLeft, Message
+from sealcast.client.events import Dropped, Frame, Left, MemberLeft, Message, Resumed
 from sealcast.client.inbox import Inbox
 
 LEFT = Left(4500, "left")
@@ -168,3 +168,57 @@ def test_nothing_is_lost_uncounted_and_the_bounds_hold(bounds, what):
         assert order == sorted(order)
 
     asyncio.run(run())
+
+
+# --- a place that is held ---
+
+
+async def test_what_comes_behind_a_held_place_waits_until_it_is_filled():
+    inbox = Inbox(100, 10**6)
+    inbox.put(message(1))
+    inbox.hold()
+    for event in (message(2), MemberLeft(2, "eve", "left"), frame(1)):
+        inbox.put(event)
+    assert await inbox.get() == message(1)
+    reading = asyncio.create_task(inbox.get())
+    await asyncio.sleep(0)
+    assert not reading.done()
+    inbox.fill(Resumed(True, 0))
+    assert await reading == Resumed(True, 0)
+    assert await all_of(inbox) == [message(2), MemberLeft(2, "eve", "left"), frame(1), LEFT]
+
+
+async def test_a_place_that_is_given_up_leaves_no_gap():
+    inbox = Inbox(100, 10**6)
+    inbox.hold()
+    inbox.put(message(1))
+    inbox.fill(None)
+    assert await inbox.get() == message(1)
+    inbox.fill(Resumed(True, 0))
+    assert await all_of(inbox) == [LEFT], "a place that is not held cannot be filled"
+
+
+async def test_the_end_waits_for_no_place():
+    inbox = Inbox(100, 10**6)
+    inbox.hold()
+    inbox.put(message(1))
+    assert await all_of(inbox) == [message(1), LEFT]
+
+
+async def test_what_waits_behind_a_held_place_is_bounded_like_everything():
+    inbox = Inbox(2, 10**6)
+    inbox.hold()
+    for number in range(4):
+        inbox.put(message(number))
+    inbox.fill(Resumed(True, 0))
+    assert await inbox.get() == Dropped({"message": 2}, "client")
+    assert await inbox.get() == Resumed(True, 0)
+    assert await inbox.get() == message(2)
+
+
+def test_the_first_message_that_nobody_has_taken():
+    inbox = Inbox(100, 10**6)
+    assert inbox.first_message is None
+    for event in (frame(1), message(1), message(2)):
+        inbox.put(event)
+    assert inbox.first_message == message(1)

@@ -25,6 +25,7 @@ from sealcast.protocol import controls
 from sealcast.protocol.codes import ENDS, end, reply
 from sealcast.protocol.errors import RemoteProtocolError
 from sealcast.protocol.names import Kind
+from sealcast.protocol.parts import Place
 
 # --- position ---
 
@@ -33,7 +34,7 @@ def test_what_was_missed_is_the_difference_of_offsets_less_what_was_seen():
     position = Position()
     assert position.move_to("e", 10) is None, "the first join misses nothing that anybody promised"
     for offset in (11, 13, 12):
-        position.saw(offset)
+        position.delivered(offset)
     assert position.move_to("e", 17) == 4
     assert position.move_to("e", 17) == 0
 
@@ -48,24 +49,24 @@ def test_across_epochs_nothing_can_be_known():
 def test_a_place_keeps_its_epoch_when_the_channel_has_moved_on_and_places_sort_over_epochs():
     position = Position()
     position.move_to("e", 10)
-    held = position.place(11)
+    held = position.mark(11)
     position.move_to("f", 0)
     assert position.at(held) == ("e", 11)
-    assert position.at(position.place(1)) == ("f", 1)
-    assert held < position.place(1)
+    assert position.at(position.mark(1)) == ("f", 1)
+    assert held < position.mark(1)
 
 
 def test_a_late_ack_from_before_the_join_is_not_counted():
     position = Position()
     position.move_to("e", 10)
-    position.saw(10)
+    position.delivered(10)
     assert position.move_to("e", 11) == 1
 
 
 def test_offsets_that_contradict_what_was_delivered_prove_nothing():
     position = Position()
     position.move_to("e", 10)
-    position.saw(11)
+    position.delivered(11)
     assert position.move_to("e", 10) is None
 
 
@@ -75,8 +76,124 @@ def test_the_count_is_exact_whatever_the_order(total, seen):
     position.move_to("e", 0)
     for offset in seen:
         if offset <= total:
-            position.saw(offset)
+            position.delivered(offset)
     assert position.move_to("e", total) == total - len([o for o in seen if o <= total])
+
+
+def test_the_place_is_that_of_the_last_message_delivered():
+    position = Position()
+    assert position.place is None
+    position.move_to("e", 10)
+    assert position.place == Place(epoch="e", offset=10)
+    position.delivered(11)
+    position.delivered(15)
+    assert position.place == Place(epoch="e", offset=15)
+    position.delivered(12)
+    assert position.place == Place(epoch="e", offset=15)
+
+
+def test_an_ack_moves_the_place_only_over_what_has_come():
+    position = Position()
+    position.move_to("e", 10)
+    position.acknowledged(11)
+    assert position.place == Place(epoch="e", offset=11)
+    position.acknowledged(14)
+    position.acknowledged(13)
+    assert position.place == Place(epoch="e", offset=11), "what another sent at 12 may be under way"
+    position.delivered(12)
+    assert position.place == Place(epoch="e", offset=14)
+    position.acknowledged(5)
+    assert position.place == Place(epoch="e", offset=14)
+
+
+def test_what_is_recovered_is_counted_until_all_of_it_is_here():
+    position = Position()
+    position.move_to("e", 10)
+    assert position.move_to("e", 13, recovered=True) == 3
+    assert (position.until, position.missing) == (13, 3)
+    assert position.place == Place(epoch="e", offset=10)
+    position.delivered(11)
+    position.acknowledged(12)
+    position.delivered(14)
+    assert position.missing == 1
+    position.delivered(13)
+    assert position.missing == 0
+    assert position.settle() == 0
+    assert (position.until, position.place) == (None, Place(epoch="e", offset=14))
+    assert position.move_to("e", 15) == 1, "what was live meanwhile has been counted"
+
+
+def test_what_is_given_up_is_told_once():
+    position = Position()
+    position.move_to("e", 10)
+    position.move_to("e", 13, recovered=True)
+    position.delivered(11)
+    assert position.settle() == 2
+    assert position.place == Place(epoch="e", offset=13)
+    assert position.move_to("e", 13) == 0
+    assert position.settle() == 0
+
+
+def test_what_is_cut_off_is_still_missed():
+    position = Position()
+    position.move_to("e", 10)
+    position.move_to("e", 13, recovered=True)
+    position.delivered(11)
+    position.delivered(14)
+    position.abort()
+    assert position.move_to("e", 14, recovered=True) == 2
+
+
+def test_an_earlier_run_of_the_program_hands_its_place_over():
+    position = Position(Place(epoch="e", offset=7))
+    assert position.place == Place(epoch="e", offset=7)
+    assert position.move_to("e", 9, recovered=True) == 2
+    other = Position(Place(epoch="e", offset=7))
+    assert other.move_to("f", 9) is None
+    ahead = Position(Place(epoch="e", offset=7))
+    assert ahead.move_to("e", 3) is None
+    assert ahead.place == Place(epoch="e", offset=3)
+
+
+def test_acks_that_are_ahead_are_kept_in_bounds():
+    position = Position()
+    position.move_to("e", 0)
+    for offset in range(2, 10_000):
+        position.acknowledged(offset)
+    assert len(position._ahead) == 4096
+    position.delivered(1)
+    assert position.place == Place(epoch="e", offset=4097)
+
+
+@given(
+    others=st.sets(st.integers(1, 60)),
+    seen_until=st.integers(0, 60),
+    unanswered=st.sets(st.integers(1, 60)),
+)
+def test_a_replay_from_the_place_holds_what_was_missed_and_nothing_that_was_seen(
+    others, seen_until, unanswered
+):
+    """Messages 1-60, *others* of which are not own: they are delivered in order up to some point."""
+    position = Position()
+    position.move_to("e", 0)
+    for offset in range(1, 61):
+        if offset in others:
+            if offset <= seen_until:
+                position.delivered(offset)
+        elif offset not in unanswered:
+            position.acknowledged(offset)
+    assert position.place is not None
+    replay = [offset for offset in range(position.place.offset + 1, 61) if offset in others]
+    assert replay == [offset for offset in sorted(others) if offset > seen_until]
+    missing = position.move_to("e", 60, recovered=True)
+    own = {offset for offset in range(1, 61) if offset not in others} & unanswered
+    assert missing == len(replay) + len(own)
+    for offset in replay:
+        position.delivered(offset)
+    for offset in own:
+        position.acknowledged(offset)
+    assert position.settle() == 0
+    assert position.place == Place(epoch="e", offset=60)
 
 
 # --- grant ---

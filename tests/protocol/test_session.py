@@ -548,7 +548,36 @@ def test_an_abandoned_request_never_expires_and_its_ref_stays_taken() -> None:
     assert client.next_timeout() is None
     client.last_ref = ref - 1
     assert client.expect_ack(0.0, 10) != ref
-    assert client.receive(encode(Ack(channel=1, offset=1), ref), 1.0).late
+
+
+def test_a_message_goes_again_on_another_connection_under_its_own_ref() -> None:
+    ref = member_client().expect_ack(0.0, 10)
+    later = Machine(Side.CLIENT, 0.0, last_ref=ref)
+    later.receive(encode(welcome()), 0.0)
+    assert later.expect_ack(0.0, 10, again=ref) == ref
+    assert later.expect_ack(0.0, 10) == ref + 1
+
+
+def test_a_message_goes_again_on_the_same_connection_once_its_answer_is_abandoned() -> None:
+    client = member_client()
+    ref = client.expect_ack(0.0, 10)
+    with pytest.raises(LocalProtocolError):
+        client.expect_ack(0.0, 10, again=ref)
+    client.abandon(ref)
+    assert client.expect_ack(1.0, 10, again=ref) == ref
+    assert client.next_timeout() == 11.0
+    answers = [encode(Ack(channel=1, offset=1, repeated=repeated), ref) for repeated in (False, True)]
+    assert [client.receive(answer, 1.0).late for answer in answers] == [False, True], "both may come"
+    with pytest.raises(RemoteProtocolError):
+        client.receive(answers[1], 1.0)
+
+
+def test_what_was_asked_by_a_control_does_not_go_again_as_a_message() -> None:
+    client = member_client()
+    ref, _ = client.request(Ping(), 0.0, 10)
+    client.abandon(ref)
+    with pytest.raises(LocalProtocolError):
+        client.expect_ack(0.0, 10, again=ref)
 
 
 # --- the server's deadlines ---

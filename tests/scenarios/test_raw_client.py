@@ -171,7 +171,8 @@ async def test_two_clients_join_and_exchange_a_frame_and_a_message(pair: tuple[R
     # A message: acknowledged with its offset, delivered with the same one.
     for offset, (sender, receiver) in enumerate(((alice, bob), (bob, alice), (alice, bob)), 1):
         sealed, ref = await sender.send_message()
-        assert await sender.control() == ["ack", ref, {"channel": sender.channel, "offset": offset}]
+        ack = {"channel": sender.channel, "offset": offset, "repeated": False}
+        assert await sender.control() == ["ack", ref, ack]
         envelope = struct.pack(">IIIQ", 0x03000000, sender.channel, sender.member, offset)
         assert await receiver.ws.recv() == envelope + sealed
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
 import uvloop
 
 from sealcast.client import (
-    Backoff,
     Channel,
     ChannelClosed,
     Client,
@@ -24,7 +23,6 @@ from sealcast.client import (
     Disconnected,
     Draining,
     Dropped,
-    Event,
     Frame,
     JoinRefused,
     Key,
@@ -35,7 +33,6 @@ from sealcast.client import (
     MemberLeft,
     Message,
     NotPermitted,
-    Options,
     Refused,
     Renewed,
     RequestRefused,
@@ -44,120 +41,9 @@ from sealcast.client import (
     TokenExpiring,
 )
 from sealcast.client.tokens import mint
-from sealcast.server.config import AppConfig, AppPolicy, Config, ServerConfig
 from sealcast.server.relay import Relay
 
-APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
-OTHER_APP = "abcdef0123456789abcdef0123456789"
-PATIENCE = 10.0
-
-E = TypeVar("E", bound=Event)
-
-
-class Wire:
-    """Carries bytes between a client and a relay until it is cut, and while it flows."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.flowing = asyncio.Event()
-        self.flowing.set()
-        self._pairs: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self.url = ""
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
-        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    def cut(self) -> None:
-        """Break all connections, without a farewell to either end."""
-        for writer in self._pairs:
-            writer.transport.abort()
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._pairs |= {writer, back}
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                await self.flowing.wait()
-                sink.write(data)
-                await sink.drain()
-        sink.transport.abort()
-        self._pairs.discard(sink)
-
-
-class Lab:
-    """A relay, clients of it, and what a test asks of both."""
-
-    def __init__(self, stack: contextlib.AsyncExitStack) -> None:
-        self.stack = stack
-        self.secret = secrets.token_bytes(32)
-        self.port = 0
-
-    @property
-    def key(self) -> Key:
-        return Key.raw(self.secret)
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
-    async def serve(self, *, more: Mapping[str, Any] | None = None, **policy: Any) -> Relay:
-        """Start a relay; a second one takes the port of the first. *more* are other options of the app."""
-        app = AppConfig(app_id=APP, certificate=CERTIFICATE, policy=AppPolicy(**policy), **(more or {}))
-        other = AppConfig(app_id=OTHER_APP, certificate=CERTIFICATE)
-        server = ServerConfig(port=self.port, close=0.5, drain_spread=0.0)
-        relay = Relay(Config(server=server, apps=(app, other)))
-        _, self.port = await relay.start()
-        return relay
-
-    def token(self, channel: str, user: str, **how: Any) -> str:
-        return mint(APP, CERTIFICATE, channel, user, **how)
-
-    async def client(self, url: str | None = None, *, app_id: str = APP, **more: Any) -> Client:
-        options = Options(backoff=Backoff(base=0.01, cap=0.05), timeout=PATIENCE)
-        client = Client(url or self.url, app_id=app_id, proxy=None, options=options, **more)
-        return await self.stack.enter_async_context(client)
-
-    async def join(self, client: Client, channel: str, user: str, **how: Any) -> Channel:
-        return await client.join(channel, user=user, token=self.token(channel, user, **how), key=self.key)
-
-    async def wire(self) -> Wire:
-        wire = Wire(self.port)
-        await wire.start()
-        self.stack.push_async_callback(wire.stop)
-        return wire
-
-
-async def told(room: Channel, kind: type[E]) -> E:
-    """Return the next event, which has to be of this kind."""
-    async with asyncio.timeout(PATIENCE):
-        event = await anext(room)
-    assert isinstance(event, kind), event
-    return event
-
-
-async def rest(room: Channel) -> list[Event]:
-    async with asyncio.timeout(PATIENCE):
-        return [event async for event in room]
+from .sdk_lab import APP, CERTIFICATE, OTHER_APP, PATIENCE, Lab, rest, told
 
 
 @pytest_asyncio.fixture
@@ -274,31 +160,6 @@ async def test_a_broken_connection_comes_back_and_says_truly_what_was_missed(lab
     assert (await alice.send(b"still me")).offset == 2
     assert (await told(bob, Message)).data == b"still me"
     assert bob.stats.seal_failures == {}
-
-
-async def test_messages_that_were_sent_during_the_gap_are_counted(lab):
-    wire = await lab.wire()
-    client = await lab.client(wire.url)
-    held = asyncio.Event()
-
-    async def token(channel: str, user: str) -> str:
-        await held.wait()
-        return lab.token(channel, user)
-
-    held.set()
-    alice = await client.join("standup", user="alice", token=token, key=lab.key)
-    bob = await lab.join(await lab.client(), "standup", "bob")
-    await told(alice, MemberJoined)
-    held.clear()
-    wire.cut()
-    await told(alice, Disconnected)
-    await told(bob, MemberLeft)
-    for n in range(5):
-        await bob.send(f"unheard {n}".encode())
-    held.set()
-    assert await told(alice, Resumed) == Resumed(False, 5)
-    await bob.send(b"heard")
-    assert (await told(alice, Message)).data == b"heard"
 
 
 async def test_a_relay_that_restarts_is_found_again_and_nothing_is_claimed_about_the_gap():
@@ -455,17 +316,21 @@ async def test_frames_that_are_sent_too_fast_are_told_to_their_sender_and_reach_
         assert (await told(other, Frame)).data == bytes([number])
 
 
-async def test_a_message_that_is_sent_too_fast_is_refused_with_a_time_to_wait(lab, relays):
+async def test_messages_that_are_sent_too_fast_are_paced_as_the_relay_says(lab, relays):
+    relay = await relays(more={"rates": {"messages_per_member": 20, "burst": 0.1}})
+    room = await lab.join(await lab.client(), "standup", "alice")
+    receipts = await asyncio.gather(*(room.send(b"%d" % number) for number in range(8)))
+    assert [receipt.offset for receipt in receipts] == list(range(1, 9))
+    assert relay.metrics.limited["messages_per_member"] > 0
+    assert room.stats.messages_sent == 8
+
+
+async def test_a_message_that_has_no_time_to_wait_is_refused_with_the_time_that_it_takes(lab, relays):
     relay = await relays(more={"rates": {"messages_per_member": 1, "burst": 1}})
     room = await lab.join(await lab.client(), "standup", "alice")
     assert (await room.send(b"one")).offset == 1
-
-    async def hurry() -> None:
-        while True:
-            await room.send(b"another")
-
     with pytest.raises(RequestRefused, match="rate_limited") as caught:
-        await hurry()
+        await room.send(b"another", timeout=0.5)
     assert caught.value.retry_after is not None
     assert 0 < caught.value.retry_after <= 1
     assert relay.metrics.limited == {"messages_per_member": 1}
@@ -479,7 +344,7 @@ async def test_a_member_behind_a_slow_network_is_told_what_it_lost_and_why(lab, 
     slow = await lab.join(await lab.client(wire.url), "standup", "bob")
     assert slow.delivery == policy
     await told(room, MemberJoined)
-    wire.flowing.clear()
+    wire.answering.clear()
     cam = room.stream("video")
     sent = 0
     async with asyncio.timeout(PATIENCE):
@@ -487,7 +352,7 @@ async def test_a_member_behind_a_slow_network_is_told_what_it_lost_and_why(lab, 
             sent += cam.send(bytes(50_000), keyframe=sent == 0)
             await asyncio.sleep(0)
     await room.send(b"still there")
-    wire.flowing.set()
+    wire.answering.set()
     why = {"replaced"} if policy == "latest" else {"age", "room", "keyframe"}
     received, dropped = 0, 0
     async with asyncio.timeout(PATIENCE):

@@ -15,7 +15,9 @@ from sealcast.protocol.descriptor import Descriptor, streams_of
 from sealcast.protocol.names import Kind, Privilege
 from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
+from sealcast.server.budget import Used
 from sealcast.server.channel import Channel
+from sealcast.server.clock import TimingWheel
 from sealcast.server.config import DeliveryPolicy
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.engine.stream import Stream
@@ -34,6 +36,7 @@ from sealcast.server.interfaces import (
 )
 from sealcast.server.member import Member
 from sealcast.server.metrics import Metrics
+from sealcast.server.presence import PresencePolicy
 from sealcast.server.shedding import Waiting
 from sealcast.server.turns import Turns
 
@@ -48,7 +51,7 @@ class FakeBroker:
     def __init__(self, *, slow: bool = False) -> None:
         self.sinks: dict[ChannelKey, Sink] = {}
         self.turns: list[list[Entry]] = []
-        self.stream = Stream(KEEP, "epoch")
+        self.stream = Stream(KEEP, Used(), "epoch")
         self.slow = slow
         self.waiting: list[tuple[ChannelKey, Message]] = []
 
@@ -209,6 +212,8 @@ class House:
             encryption_required=True,
             delivery="realtime",
             keep=KEEP,
+            presence=PresencePolicy(60_000, 1.0, 0.0),
+            wheel=TimingWheel(NOW),
             broker=self.broker,
             metrics=self.metrics,
             now=lambda: NOW,

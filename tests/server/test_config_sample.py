@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sealcast.server.config import AppConfig, ChannelConfig, Config, LogConfig, ServerConfig
+from sealcast.server.config import (
+    AppConfig,
+    ChannelConfig,
+    Config,
+    LogConfig,
+    ServerConfig,
+    StorageConfig,
+)
 from sealcast.server.config_file import load
 from sealcast.server.config_options import APP, CHANNEL, PROCESS
 from sealcast.server.config_sample import environment, sample
@@ -26,9 +33,10 @@ def loaded(tmp_path: Path) -> Config:
 def test_every_field_is_an_option_once() -> None:
     fields = {f"server.{name}" for name in ServerConfig.model_fields}
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
+    fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
     assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)
-    sections = ("policy", "limits", "rates", "history")
+    sections = ("policy", "limits", "rates", "history", "presence")
     own = set(AppConfig.model_fields) - {*sections, "channels"}
     for section in sections:
         options = type(AppConfig.model_fields[section].default).model_fields

@@ -57,6 +57,7 @@ async def test_a_connection_is_told_the_rates_that_there_are(lab: Lab) -> None:
         "joins_per_minute",
         "directs_per_minute",
         "requests_per_minute",
+        "changes_per_minute",
     }
     assert (welcome.limits["frames_per_member"], welcome.limits["burst"]) == (50, 1)
 

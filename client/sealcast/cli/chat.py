@@ -120,7 +120,8 @@ class Chat:
 
         async for event in self._room:
             if isinstance(event, Message):
-                await self._show(event.user, event.data.decode(errors="replace"))
+                who = f"{event.user} (earlier)" if event.historical else event.user
+                await self._show(who, event.data.decode(errors="replace"))
             elif (failure := ended(event)) is not None:
                 raise failure
             elif (text := notice(event, sealed=self._sealed)) is not None:

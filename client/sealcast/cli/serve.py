@@ -104,6 +104,7 @@ def _raise_file_limit() -> None:
 
 
 def _run(relay: Relay, config: Config) -> None:
+    from sealcast.server.engine.sqlite import JournalUnusable
     from sealcast.server.logs import logger
     from sealcast.server.relay import main_loop
     from sealcast.server.transport.tls import CertificateUnusable
@@ -119,6 +120,8 @@ def _run(relay: Relay, config: Config) -> None:
         raise Failure(
             str(error), "other server.tls_certificate, server.tls_key", Status.CONFIGURATION
         ) from None
+    except JournalUnusable as error:
+        raise Failure(str(error), "another storage.path", Status.CONFIGURATION) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Failure(

@@ -20,11 +20,13 @@ brings channels back and ``connection`` the connection; ``membership`` is one ch
 connections, with ``reception`` for what comes in; ``link`` is one connection; ``transport`` opens it.
 """
 
+from sealcast.protocol.parts import Place
+
 from .address import InvalidUrl
 from .backoff import Backoff
 from .channel import Channel
 from .client import Client
-from .connection import State
+from .courier import Receipt
 from .credentials import TokenSource
 from .e2ee import (
     AES_128_GCM,
@@ -63,6 +65,8 @@ from .errors import (
     KemRefused,
     KeyMissing,
     LimitExceeded,
+    LockHeld,
+    LockLost,
     MemberNotTrusted,
     NotConnected,
     NotFresh,
@@ -73,6 +77,7 @@ from .errors import (
     Replayed,
     RequestRefused,
     RequestTimeout,
+    RevisionConflict,
     SealcastError,
     SealError,
     SignatureForged,
@@ -96,9 +101,12 @@ from .events import (
     KeyChanged,
     KeySwitched,
     Left,
+    LockChanged,
     MemberJoined,
     MemberLeft,
+    MemberState,
     Message,
+    MetadataChanged,
     Refused,
     Renewed,
     RenewFailed,
@@ -112,10 +120,13 @@ from .events import (
     Unauthentic,
 )
 from .grant import NotPermitted
-from .membership import Receipt
+from .history import History
+from .lock import Lock
+from .metadata import Held, Item, Metadata
 from .options import Options
 from .request import DeliveryUnknown
 from .roster import Member
+from .state import State, StateChange
 from .stats import Stats
 from .stream import Stream
 from .transport import ConnectRefused
@@ -157,10 +168,13 @@ __all__ = [
     "Frame",
     "FrameCipher",
     "FrameContext",
+    "Held",
     "HelloRefused",
+    "History",
     "Identity",
     "IdentityChanged",
     "InvalidUrl",
+    "Item",
     "JoinRefused",
     "KemRefused",
     "Key",
@@ -169,11 +183,18 @@ __all__ = [
     "KeySwitched",
     "Left",
     "LimitExceeded",
+    "Lock",
+    "LockChanged",
+    "LockHeld",
+    "LockLost",
     "Member",
     "MemberJoined",
     "MemberLeft",
     "MemberNotTrusted",
+    "MemberState",
     "Message",
+    "Metadata",
+    "MetadataChanged",
     "NotConnected",
     "NotFresh",
     "NotPermitted",
@@ -181,6 +202,7 @@ __all__ = [
     "Options",
     "PaddingExceeded",
     "PassphraseRefused",
+    "Place",
     "PrivateFileRefused",
     "Receipt",
     "Refused",
@@ -190,6 +212,7 @@ __all__ = [
     "RequestRefused",
     "RequestTimeout",
     "Resumed",
+    "RevisionConflict",
     "RosterSplit",
     "SealError",
     "SealFailure",
@@ -197,6 +220,7 @@ __all__ = [
     "SignatureForged",
     "Stalled",
     "State",
+    "StateChange",
     "Stats",
     "Stream",
     "SuiteRefused",

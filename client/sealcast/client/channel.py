@@ -7,13 +7,18 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from sealcast.protocol.descriptor import FIRST_FRAME_STREAM, LAST_FRAME_STREAM
+from sealcast.protocol.fields import U64
 from sealcast.protocol.names import Kind
+from sealcast.protocol.parts import Place
 
+from .courier import Receipt
 from .errors import LimitExceeded
 from .events import Event
-from .membership import Membership, Receipt
+from .history import History
+from .membership import Membership
 from .payload import Payload, payload_bytes
 from .roster import Member
+from .shared import Shared
 from .sizes import FRAME_KINDS
 from .stats import Stats
 from .stream import KINDS, Stream
@@ -21,7 +26,7 @@ from .stream import KINDS, Stream
 __all__ = ["Channel"]
 
 
-class Channel(AsyncIterator[Event]):
+class Channel(Shared, AsyncIterator[Event]):
     """A channel and this user's place in it; made by ``Client.join``.
 
     ::
@@ -71,6 +76,11 @@ class Channel(AsyncIterator[Event]):
         return self._membership.reception.roster.view
 
     @property
+    def states(self) -> Mapping[int, bytes]:
+        """What the others say of themselves, by member number; changes come as ``MemberState``."""
+        return self._membership.states.view
+
+    @property
     def joined(self) -> bool:
         """Whether the membership stands at this moment."""
         return self._membership.route is not None
@@ -92,6 +102,15 @@ class Channel(AsyncIterator[Event]):
     def epoch(self) -> str:
         """Names the present run of message offsets."""
         return self._membership.reception.position.epoch
+
+    @property
+    def position(self) -> Place | None:
+        """The place up to which the application has taken every message; for ``Client.join(since=...)``.
+
+        What waits in the inbox is behind it. To keep it is up to the application, once it has dealt with what
+        it has taken. None while nothing has been joined.
+        """
+        return self._membership.reception.taken
 
     @property
     def grant(self) -> Mapping[str, float]:
@@ -134,12 +153,13 @@ class Channel(AsyncIterator[Event]):
     async def send(self, data: Payload, *, keep: bool = False, timeout: float | None = None) -> Receipt:
         """Send a message; return when the server has given it its place in the channel.
 
-        It waits while the connection is interrupted or its queue is full. Cancelling it does not take a
-        message back that was sent already.
+        It waits while the connection is interrupted, its queue is full, or the server has asked to wait.
+        What an interruption left without an answer is sent again, and placed once. Cancelling it does not
+        take a message back that was sent already.
 
         Args:
             data: the payload, at most ``message_max`` bytes.
-            keep: mark it for the channel's history. No relay keeps one yet.
+            keep: mark it as meant for the channel's history.
             timeout: seconds for the whole of it; the client's ``timeout`` when None.
 
         Raises:
@@ -149,7 +169,8 @@ class Channel(AsyncIterator[Event]):
             NotConnected: no connection came back in time. Nothing was sent.
             RequestRefused: the server refused it, and says why. It was not delivered.
             RequestTimeout: no ack in time. Whether it was delivered is not known.
-            DeliveryUnknown: the connection or membership ended before the ack.
+            DeliveryUnknown: a connection had taken it, and then the time was up, the membership ended for
+                good or the channel began a new epoch. Whether it was delivered is not known.
             SealError: it could not be sealed. Nothing was sent.
 
         """
@@ -211,6 +232,42 @@ class Channel(AsyncIterator[Event]):
             roster.verify(number, True)
         return [roster[number] for number in admitted]
 
+    def history(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
+        timeout: float | None = None,
+    ) -> History:
+        """Return messages that the channel has kept, own ones included, the oldest first.
+
+        The newest ones; with ``before`` the newest below that offset, with ``after`` the oldest above it.
+
+        Args:
+            limit: how many, at most; those that cannot be opened count.
+            before: an offset.
+            after: an offset; not together with *before*.
+            timeout: seconds for each page; the client's ``timeout`` when None.
+
+        Iterating raises:
+            ChannelClosed: the membership has ended.
+            NotConnected: no connection came back in time.
+            RequestRefused: the server said no: ``history_off`` when the channel keeps none.
+            RequestTimeout: it did not answer in time.
+
+        Raises:
+            ValueError: the arguments do not go together, or are below zero.
+
+        """
+        if before is not None and after is not None:
+            raise ValueError("history is asked for before an offset or after one, not both")
+        if limit < 0 or not 0 <= (before or 0) <= U64 or not 0 <= (after or 0) <= U64:
+            raise ValueError("a limit and offsets are numbers from 0 on")
+        membership = self._membership
+        seconds = membership.options.timeout if timeout is None else timeout
+        return History(membership, limit, before, after, seconds)
+
     # --- the course of the membership ---
 
     async def renew(self, token: str) -> None:
@@ -225,6 +282,24 @@ class Channel(AsyncIterator[Event]):
 
         """
         await self._membership.renew(token)
+
+    async def set_state(self, data: Payload | None, *, timeout: float | None = None) -> None:
+        """Tell the others something of this side that lasts as long as its membership; None takes it away.
+
+        For what is small and changes seldom: a name to show, a raised hand. It is sealed and signed when
+        there is a key, and set again by itself after an interruption. Where keys change with the members,
+        newcomers cannot open what was set before they came: set it again when somebody joins.
+
+        Raises:
+            LimitExceeded: more than about 900 bytes.
+            ChannelClosed, NotConnected, RequestRefused, RequestTimeout: it was not set.
+            SealError: it could not be sealed.
+
+        """
+        payload = None if data is None else payload_bytes(data)
+        await self._membership.states.set(
+            payload, self._membership.options.timeout if timeout is None else timeout
+        )
 
     async def leave(self) -> None:
         """Leave the channel. The events end with ``Left``; leaving again does nothing."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 from sealcast.protocol.codes import end, reply
 from sealcast.protocol.names import channel_name, user_id
+from sealcast.protocol.parts import Place
 
 from .address import Address
 from .channel import Channel
-from .connection import Connection, State
+from .connection import Connection
 from .credentials import Credentials, TokenSource
 from .e2ee import Key
 from .errors import JoinRefused
 from .membership import Membership
 from .options import Options
+from .state import State, StateChange
 from .upkeep import Upkeep, join
 
 __all__ = ["Client"]
@@ -84,6 +86,22 @@ class Client:
         """The state of the connection: ``disconnected``, ``connecting``, ``connected`` …"""
         return self._connection.state
 
+    def states(self) -> AsyncIterator[StateChange]:
+        """Yield the present state of the connection and each later one, with its reason, up to ``closed``."""
+        return self._connection.states.follow()
+
+    def reconnect(self) -> None:
+        """Make another connection at once: for an application that knows that the network has changed.
+
+        The present one is dropped, a wait or an attempt cut short; the channels are joined again as after any
+        loss. Without channels the next ``join`` connects.
+
+        Raises:
+            NotConnected: the client was closed.
+
+        """
+        self._connection.renew()
+
     @property
     def channels(self) -> Mapping[str, Channel]:
         """The channels that are joined, by name, those included whose membership is interrupted."""
@@ -114,6 +132,7 @@ class Client:
         key: Key,
         token: TokenSource | None = None,
         timeout: float | None = None,
+        since: Place | None = None,
     ) -> Channel:
         """Become a member of a channel.
 
@@ -125,6 +144,8 @@ class Client:
             key: how the channel is encrypted.
             token: a token or a callback; the client's own when None.
             timeout: seconds to wait for the answer; the client's ``timeout`` when None.
+            since: a ``Channel.position`` that an earlier run of the program has kept: what came after it is
+                delivered first, behind a ``Resumed`` that says whether that is all of it.
 
         Raises:
             InvalidName: the channel's or user's name is not allowed.
@@ -142,7 +163,7 @@ class Client:
             raise JoinRefused(reply("already_joined"))
         credentials = Credentials(self._token if token is None else token, name, user)
         crypto = key.bind(self._address.app_id, name, user)
-        membership = Membership(name, user, crypto, credentials, self._options, self._upkeep)
+        membership = Membership(name, user, crypto, credentials, self._options, self._upkeep, since)
         self._memberships[name] = membership
         try:
             # The token first: a connection without a membership is not kept for long.

@@ -7,11 +7,10 @@ that opens connections.
 from __future__ import annotations
 
 import asyncio
-import enum
 import itertools
 import ssl as tls
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Awaitable, Iterator
+from typing import Any, Final, Protocol, TypeVar
 
 from sealcast.protocol import controls
 from sealcast.protocol.codes import Code, end, returns
@@ -21,23 +20,16 @@ from .backoff import HINT_MAX, Tries
 from .errors import ConnectFailed, NotConnected
 from .link import Link
 from .options import Options
+from .state import State, StateChange, States
 from .transport import ConnectRefused, greeting, open_socket, worth_retrying
 
-__all__ = ["Connection", "ConnectionOwner", "State"]
+__all__ = ["Connection", "ConnectionOwner"]
 
 
-class State(enum.StrEnum):
-    """The state of a client's connection."""
+_CLOSED: Final = "this client is closed; make a new one"
+_ASKED: Final = Code(end("connection_lost").number, "asked", "this side makes another connection")
 
-    DISCONNECTED = "disconnected"
-    """There is none, and none is being made: nothing needs one."""
-    CONNECTING = "connecting"
-    """The first one is being made."""
-    CONNECTED = "connected"
-    RECONNECTING = "reconnecting"
-    """It was lost, and another one is being made or waited for."""
-    CLOSED = "closed"
-    """The client was closed; it makes no other."""
+T = TypeVar("T")
 
 
 class ConnectionOwner(Protocol):
@@ -84,7 +76,7 @@ class Connection:
         proxy: str | bool | None,
         owner: ConnectionOwner,
     ) -> None:
-        self.state = State.DISCONNECTED
+        self.states = States()
         self.link: Link | None = None
         self._home = self._current = address
         self._alternatives: list[Address] = []
@@ -98,6 +90,17 @@ class Connection:
         self._retry = False
         self._tries = Tries(options.backoff)
         self._not_before = 0.0
+        self._hurry = False
+        """Whether the next attempt is to be made at once."""
+        self._resting: asyncio.Future[Any] | None = None
+        """The wait for an attempt, or the attempt, while it is under way."""
+        self._last_ref = 0
+        """Refs are counted over all connections: one names the same message on each."""
+
+    @property
+    def state(self) -> State:
+        """The present state."""
+        return self.states.latest.state
 
     async def ready(self) -> Link:
         """Return the connection; make one when there is none, wait when one is being made.
@@ -109,7 +112,7 @@ class Connection:
         """
         while True:
             if self.state is State.CLOSED:
-                raise NotConnected("this client is closed; make a new one")
+                raise NotConnected(_CLOSED)
             if self.link is not None:
                 if self.link.closing is None:
                     return self.link
@@ -130,7 +133,7 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection for good; return when no task and no socket of it is left."""
-        self.state = State.CLOSED
+        self.states.become(StateChange(State.CLOSED))
         keeper, link = self._keeper, self.link
         if keeper is None:
             return
@@ -145,10 +148,28 @@ class Connection:
         finally:
             await asyncio.wait({keeper})
 
+    def renew(self) -> None:
+        """Leave the present connection without a word, or the present wait, and make another one at once.
+
+        Raises:
+            NotConnected: the client is closed.
+
+        """
+        if self.state is State.CLOSED:
+            raise NotConnected(_CLOSED)
+        self._tries = Tries(self._options.backoff)
+        self._not_before = 0.0
+        if self.link is not None:
+            self._hurry = True
+            self.link.drop(_ASKED)
+        elif self._resting is not None:
+            self._hurry = True
+            self._resting.cancel()
+
     # --- the keeper ---
 
     def _start(self) -> None:
-        self.state = State.CONNECTING
+        self.states.become(StateChange(State.CONNECTING))
         self._opening = asyncio.get_running_loop().create_future()
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
         self._keeper.add_done_callback(self._kept)
@@ -166,8 +187,7 @@ class Connection:
 
     def _kept(self, keeper: asyncio.Task[None]) -> None:
         self._keeper = None
-        if self.state is not State.CLOSED:
-            self.state = State.DISCONNECTED
+        self._rest()
         self._fail(NotConnected())
         error = None if keeper.cancelled() else keeper.exception()
         if error is not None:
@@ -177,13 +197,13 @@ class Connection:
 
     async def _open(self, address: Address) -> Link:
         socket = await open_socket(address, self._options, self._ssl, self._proxy)
-        machine, welcome = await greeting(socket, self._options)
+        machine, welcome = await greeting(socket, self._options, self._last_ref)
         link = Link(socket, machine, welcome, queue_bytes=self._options.queue_bytes, owner=self)
         self._current = address
         self._alternatives = []
         self._not_before = 0.0
         self.link = link
-        self.state = State.CONNECTED
+        self.states.become(StateChange(State.CONNECTED))
         self._tries.succeeded(asyncio.get_running_loop().time())
         self._owner.opened(link)
         if self._opening is not None and not self._opening.done():
@@ -193,21 +213,51 @@ class Connection:
     async def _reopen(self) -> Link | None:
         targets = self._targets()
         after = max(0.0, self._not_before - asyncio.get_running_loop().time())
+        reason = self.states.latest.reason
         while self._retry:
-            await self._options.sleep(self._tries.wait(self._options.chance(), after))
+            await self._wait(reason, after)
             if not (self._owner.wanted() or self._waiting):
                 break
             try:
-                return await self._open(next(targets))
+                link = await self._unless_hurried(self._open(next(targets)))
             except ConnectFailed as error:
                 if not worth_retrying(error):
                     self._fail(error)
                     self._owner.gave_up(error)
                     break
                 after = (error.retry_after or 0.0) if isinstance(error, ConnectRefused) else 0.0
-        if self.state is not State.CLOSED:
-            self.state = State.DISCONNECTED
+                reason = "unreachable" if error.status is None else f"http_{error.status}"
+            else:
+                if link is not None:
+                    return link
+                after, reason = 0.0, _ASKED.name
+        self._rest()
         return None
+
+    async def _wait(self, reason: str, after: float) -> None:
+        failed, hurried, self._hurry = self._tries.failed, self._hurry, False
+        wait = 0.0 if hurried else self._tries.wait(self._options.chance(), after)
+        self.states.become(StateChange(State.RECONNECTING, reason, failed, wait))
+        if not hurried:
+            await self._unless_hurried(self._options.sleep(wait))
+            self._hurry = False
+
+    async def _unless_hurried(self, work: Awaitable[T]) -> T | None:
+        """Return what *work* does; None when ``renew`` has cut it short."""
+        task = asyncio.ensure_future(work)
+        self._resting = task
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._resting = None
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+
+    def _rest(self) -> None:
+        if self.state not in (State.DISCONNECTED, State.CLOSED):
+            self.states.become(StateChange(State.DISCONNECTED, self.states.latest.reason))
 
     def _targets(self) -> Iterator[Address]:
         """Yield where to try next: what the server named, where it was, where it all began; again."""
@@ -223,6 +273,7 @@ class Connection:
     def ended(self, link: Link, code: Code) -> None:
         """The connection has ended."""
         self.link = None
+        self._last_ref = link.last_ref
         loop = asyncio.get_running_loop()
         self._tries.ended(loop.time())
         self._opening = loop.create_future()
@@ -230,8 +281,8 @@ class Connection:
         # membership is kept: that is no reason to stay away.
         comes_back = returns(code.number) or code == end("unauthenticated")
         self._retry = self.state is not State.CLOSED and comes_back and self._owner.wanted()
-        if self.state is not State.CLOSED:
-            self.state = State.RECONNECTING if self._retry else State.DISCONNECTED
+        state = State.RECONNECTING if self._retry else State.DISCONNECTED
+        self.states.become(StateChange(state, _ASKED.name if self._hurry else code.name))
         self._owner.lost(code, self._retry)
 
     def drained(self, link: Link, drain: controls.Drain) -> None:

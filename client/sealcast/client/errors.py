@@ -8,7 +8,10 @@
     ├── Disconnected             the connection ended: .code says why, .returns whether to come back
     ├── ChannelClosed            the membership ended: .code says why
     ├── RequestRefused           the server refused a request: .code, .retry_after
-    │   └── JoinRefused              the request was a join
+    │   ├── JoinRefused              the request was a join
+    │   ├── RevisionConflict         somebody has changed the item of metadata meanwhile
+    │   └── LockHeld                 somebody else has the lock, and kept it for as long as was waited
+    ├── LockLost                 a lock ran out, or was taken, while it was relied on
     ├── RequestTimeout           the server did not answer (also a TimeoutError)
     ├── LimitExceeded            larger or more than a limit allows (also a ValueError)
     └── SealError                end-to-end encryption said no
@@ -123,6 +126,8 @@ __all__ = [
     "KemRefused",
     "KeyMissing",
     "LimitExceeded",
+    "LockHeld",
+    "LockLost",
     "MemberNotTrusted",
     "NotConnected",
     "NotFresh",
@@ -133,6 +138,7 @@ __all__ = [
     "Replayed",
     "RequestRefused",
     "RequestTimeout",
+    "RevisionConflict",
     "SealError",
     "SealcastError",
     "SignatureForged",
@@ -220,6 +226,21 @@ class RequestRefused(SealcastError):
 
 class JoinRefused(RequestRefused):
     """The server refused a join."""
+
+
+class RevisionConflict(RequestRefused):
+    """An item of metadata has another revision than the one that was expected; nothing was changed."""
+
+
+class LockHeld(RequestRefused):
+    """Somebody else has the lock, and kept it for as long as was waited."""
+
+
+class LockLost(SealcastError):
+    """A lock ran out or was taken while it was held: what it protects may have been touched by others."""
+
+    def __init__(self, detail: str = "the lock ran out, or somebody took it; others may be at work") -> None:
+        super().__init__(detail)
 
 
 class RequestTimeout(SealcastError, TimeoutError):

@@ -20,9 +20,12 @@ __all__ = [
     "KeyChanged",
     "KeySwitched",
     "Left",
+    "LockChanged",
     "MemberJoined",
     "MemberLeft",
+    "MemberState",
     "Message",
+    "MetadataChanged",
     "Refused",
     "RenewFailed",
     "Renewed",
@@ -53,10 +56,20 @@ class Message(Event):
     """Its place in the channel: they grow by one per message within an epoch."""
     epoch: str
     """Names the run of offsets; offsets of different epochs cannot be compared."""
+    historical: bool = False
+    """Whether nothing proves that its sender was there when it came.
+
+    It was sealed by this sender and says what the sender sealed; when, and at which place, is the relay's
+    word. True for ``room.history``, and for what was recovered of a sender that has gone.
+    """
+    at: float | None = None
+    """When the relay took it, as it says, in Unix seconds; only of ``room.history``."""
 
     def __repr__(self) -> str:
+        past = ", historical" if self.historical else ""
         return (
-            f"Message(member={self.member}, user={self.user!r}, offset={self.offset}, {len(self.data)} bytes)"
+            f"Message(member={self.member}, user={self.user!r}, offset={self.offset}{past}, "
+            f"{len(self.data)} bytes)"
         )
 
 
@@ -263,6 +276,47 @@ class Unauthentic(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MetadataChanged(Event):
+    """Somebody else has set an item of the channel's metadata, or taken it away."""
+
+    member: int
+    user: str
+    name: str
+    value: bytes | None = field(repr=False)
+    """None when it was taken away, and when it could not be opened."""
+    revision: int
+    """The number of the change; changes of a channel are counted."""
+    reason: str | None = None
+    """Why the value could not be opened, as in ``SealFailure``; None when it could, or there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState(Event):
+    """A member has set its state, or taken it away."""
+
+    member: int
+    user: str
+    data: bytes | None = field(repr=False)
+    """None when it was taken away, and when it could not be opened."""
+    reason: str | None = None
+    """Why it could not be opened, as in ``SealFailure``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockChanged(Event):
+    """A lock was ``acquired``, ``released`` or ``taken`` by somebody else, or has ``expired``."""
+
+    name: str
+    fence: int
+    """Grows with every change of owner."""
+    reason: str
+    user: str | None
+    """Who has it now; None when it is free."""
+    member: int | None
+    """The owner's number, while it is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draining(Event):
     """The server is going away. The SDK moves after ``delay`` seconds, to an alternative if there is one."""
 
@@ -284,9 +338,10 @@ class Disconnected(Event):
 class Resumed(Event):
     """The membership goes on, with the same session of the encryption.
 
-    ``missed`` is how many messages were placed in the channel since the last one seen here, own
-    messages without an ack included; None when that cannot be known, because the channel began a new
-    epoch. ``recovered`` is True when it is certain that none was missed.
+    ``recovered`` is True when it is certain that every message is here: none was placed in the channel
+    meanwhile, or all that were follow this event. ``missed`` is how many are lost, own messages of which no
+    answer came included; None when that cannot be known, because the channel began a new epoch.
+    After ``Client.join(since=...)`` it is the first event.
     """
 
     recovered: bool

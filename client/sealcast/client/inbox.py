@@ -2,7 +2,8 @@
 
 When the application reads too slowly the oldest frames are thrown away first, then the oldest
 messages, then the oldest other events; each is counted, and the counts come out as one ``Dropped``
-event where the gap is. The final event is never lost.
+event where the gap is. The final event is never lost. A place can be held for an event that is not known
+yet; what comes behind it waits.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Inbox:
         "_counts",
         "_filled",
         "_final",
+        "_held",
         "_lanes",
         "_most",
         "_most_bytes",
@@ -56,6 +58,7 @@ class Inbox:
         self._bytes = 0
         self._number = 0
         self._counts: Counter[str] = Counter()
+        self._held: int | None = None
         self._final: Left | None = None
         self._over = False
         self._filled = asyncio.Event()
@@ -81,10 +84,33 @@ class Inbox:
         self._filled.set()
         return dropped
 
+    def hold(self) -> None:
+        """Keep the next place free; what is put from now on is handed out when the place is filled."""
+        self._number += 1
+        self._held = self._number
+
+    def fill(self, event: Event | None) -> None:
+        """Put *event* where the place was held; None gives the place up."""
+        number, self._held = self._held, None
+        if number is not None and event is not None and self._final is None:
+            lane = self._lanes[_OTHER]
+            at = next((i for i, item in enumerate(lane) if item.number > number), len(lane))
+            lane.insert(at, _Item(number, _OVERHEAD, event))
+            self._bytes += _OVERHEAD
+        self._filled.set()
+
+    @property
+    def first_message(self) -> Message | None:
+        """The oldest message that nobody has taken yet."""
+        lane = self._lanes[_MESSAGE]
+        event = lane[0].event if lane else None
+        return event if isinstance(event, Message) else None
+
     def end(self, final: Left) -> None:
-        """Let *final* be the last event."""
+        """Let *final* be the last event; a place that is held is given up."""
         if self._final is None:
             self._final = final
+            self._held = None
             self._filled.set()
 
     async def get(self) -> Event:
@@ -109,6 +135,8 @@ class Inbox:
             return Dropped(dict(counts), "client")
         lane = min(filter(None, self._lanes), key=lambda lane: lane[0].number, default=None)
         if lane is not None:
+            if self._held is not None and lane[0].number > self._held:
+                return None
             item = lane.popleft()
             self._bytes -= item.size
             return item.event

@@ -18,14 +18,14 @@ from websockets.exceptions import ConnectionClosed
 from sealcast.protocol import controls, envelope
 from sealcast.protocol.codes import Code, end, returns
 from sealcast.protocol.errors import RemoteProtocolError, SealcastError
-from sealcast.protocol.session import PENDING_MAX, Machine, RequestExpired
+from sealcast.protocol.session import Machine
 
-from .alarm import Alarm
 from .directs import Directs
-from .errors import Disconnected, LimitExceeded, RequestRefused, RequestTimeout
+from .errors import Disconnected, RequestRefused
 from .outgoing import Outgoing
+from .pending import KEPT_FREE, Pending
 from .reasons import ended_with, refused_with, returns_to_channel
-from .request import Request, Undoing
+from .request import Request
 from .tasks import TaskSet
 from .transport import abort, end_of, reject, shut
 
@@ -91,10 +91,8 @@ class Link:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._outgoing = Outgoing(queue_bytes)
-        self._requests: dict[int, Request] = {}
-        self._undoing = Undoing()
+        self._pending = Pending(machine, self._outgoing.put)
         self._tasks = TaskSet()
-        self._alarm = Alarm(self._on_time)
         self._writer: asyncio.Task[None] | None = None
         self.directs = Directs(self, welcome.limits.get("directs_per_minute"))
         """What its memberships send to single members."""
@@ -137,13 +135,16 @@ class Link:
             await asyncio.wait({self._writer}, timeout=FLUSH_TIMEOUT)
         await shut(self._socket, 1000, code.name)
 
+    def drop(self, code: Code) -> None:
+        """End the connection at once, without a word to the server."""
+        self.closing = code
+        self._socket.transport.abort()
+
     async def move(self, code: Code) -> None:
         """Close the connection once no request is open, or after a short while."""
         self.closing = code
         self._outgoing.finish()
-        waiting = [request for request in self._requests.values() if request.waiting]
-        if waiting:
-            await asyncio.wait([request.settled for request in waiting], timeout=QUIET_TIMEOUT)
+        await self._pending.quiet(QUIET_TIMEOUT)
         await self.close(code)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -157,11 +158,7 @@ class Link:
         self._machine.close()
         self._outgoing.close()
         self.directs.close()
-        self._alarm.set(None)
-        requests, self._requests = self._requests, {}
-        for request in requests.values():
-            request.lost(code, returns(code.number))
-        self._undoing.settle_all()
+        self._pending.close(code, returns(code.number))
         self.gone.set()
         self.routes = {}
         self._owner.ended(self, code)
@@ -185,20 +182,31 @@ class Link:
         """Wait until a message of *size* bytes may be sent; raises OutgoingClosed when it never may."""
         return self._outgoing.turn(size)
 
-    def send_message(self, channel: int, member: int, seal: Callable[[], bytes], timeout: float) -> Request:
+    @property
+    def last_ref(self) -> int:
+        """The ref of the latest request."""
+        return self._machine.last_ref
+
+    def send_message(
+        self,
+        channel: int,
+        member: int,
+        seal: Callable[[], bytes],
+        timeout: float,
+        again: int | None = None,
+    ) -> Request:
         """Seal and queue a message, within a ``turn``; the answer to the request is its ack.
+
+        One that an earlier connection took goes *again*, under the ref that it had.
 
         Raises:
             LimitExceeded: too many requests wait for their answers.
 
         """
-        self._check_pending()
+        self._pending.check_room(KEPT_FREE)
         sealed = seal()
-        now = self._loop.time()
-        ref = self._machine.expect_ack(now, timeout)
-        request = self._requests[ref] = Request(ref, channel, message=True)
-        self._outgoing.put(envelope.message(channel, member, ref, sealed), now)
-        self._wake_at(now + timeout)
+        request = self._pending.message(channel, timeout, again)
+        self._outgoing.put(envelope.message(channel, member, request.ref, sealed), self._loop.time())
         return request
 
     async def join(
@@ -214,7 +222,7 @@ class Link:
             SealcastError: what *accept* raised; the membership is left again.
 
         """
-        await self._undoing.wait(join.channel, min(timeout, QUIET_TIMEOUT))
+        await self._pending.undoing.wait(join.channel, min(timeout, QUIET_TIMEOUT))
         await self.answer(self._ask(join, timeout, name=join.channel, accept=accept))
 
     async def request(self, control: controls.Control, timeout: float, channel: int) -> controls.Control:
@@ -233,23 +241,13 @@ class Link:
 
     async def answer(self, request: Request) -> controls.Control:
         """Wait for the answer to a request; a wait that is cancelled makes the answer a late one."""
-        try:
-            return await request.answer()
-        except asyncio.CancelledError:
-            self._machine.abandon(request.ref)
-            request.give_up()
-            self._given_up(request)
-            raise
+        return await self._pending.answer(request)
 
     def leave_quietly(self, channel: int, name: str = "") -> None:
         """Leave a channel that nobody here wants any more, without waiting for the answer."""
         self.routes.pop(channel, None)
-        if self.ended is None and len(self._requests) < PENDING_MAX:
+        if self.ended is None and self._pending.has_room():
             self._ask(controls.Leave(channel=channel), QUIET_TIMEOUT, channel, name=name).give_up()
-
-    def _given_up(self, request: Request) -> None:
-        if request.ref in self._requests and request.accept is not None:
-            self._undoing.begin(request.name)
 
     def _ask(
         self,
@@ -262,17 +260,7 @@ class Link:
     ) -> Request:
         if self.ended is not None:
             raise Disconnected(self.ended, returns(self.ended.number))
-        self._check_pending()
-        now = self._loop.time()
-        ref, data = self._machine.request(control, now, timeout)
-        request = self._requests[ref] = Request(ref, channel, name=name, accept=accept)
-        self._outgoing.put(data, now)
-        self._wake_at(now + timeout)
-        return request
-
-    def _check_pending(self) -> None:
-        if len(self._requests) >= PENDING_MAX:
-            raise LimitExceeded("the number of requests without an answer", PENDING_MAX, "requests")
+        return self._pending.ask(control, timeout, channel, name=name, accept=accept)
 
     async def _write(self) -> None:
         try:
@@ -307,7 +295,7 @@ class Link:
         elif head.type == envelope.FRAME:
             membership.reception.frame(head.member, data[head.start :])
         else:
-            membership.reception.message(head.member, head.number, data[head.start :])
+            membership.message(head.member, head.number, data[head.start :])
 
     def _control(self, data: bytes) -> None:
         try:
@@ -321,10 +309,10 @@ class Link:
             self._owner.drained(self, control)
         elif ref:
             # It stays open until the answer was taken: when that fails, it fails with the connection.
-            self._answered(control, self._requests[ref])
-            request = self._requests.pop(ref, None)
-            if request is not None and not isinstance(control, controls.Joined):
-                self._undoing.settle(request.name)
+            request = self._pending.get(ref)
+            if request is not None:  # else a second answer to a message that was sent again
+                self._answered(control, request)
+                self._pending.done(request, settled=not isinstance(control, controls.Joined))
         else:
             self._told(control)
 
@@ -338,11 +326,12 @@ class Link:
                 raise RemoteProtocolError("an ack for another channel than the message's")
             membership = self.routes.get(control.channel)
             if membership is not None:
-                membership.reception.position.saw(control.offset)
+                membership.acknowledged(control.offset)
             request.succeed(control)
         else:
-            self._told(control)
+            # Succeeded first: with a membership that ends, what else was asked about it fails.
             request.succeed(control)
+            self._told(control)
 
     def _joined(self, joined: controls.Joined, request: Request) -> None:
         if not request.waiting or request.accept is None:
@@ -376,23 +365,5 @@ class Link:
     def _left(self, left: controls.Left, membership: Membership) -> None:
         code = ended_with(left.code, left.name)
         del self.routes[left.channel]
-        for request in self._requests.values():
-            if request.channel == left.channel and request.message:
-                self._machine.abandon(request.ref)
-                request.lost(code, returns_to_channel(code.number))
+        self._pending.lose(left.channel, code, returns_to_channel(code.number))
         membership.left(code)
-
-    # --- time ---
-
-    def _wake_at(self, deadline: float) -> None:
-        if self._alarm.due is None or deadline < self._alarm.due:
-            self._alarm.set(deadline)
-
-    def _on_time(self) -> None:
-        for due in self._machine.handle_timeout(self._loop.time()):
-            if isinstance(due, RequestExpired):
-                self._requests[due.ref].fail(RequestTimeout())
-                self._given_up(self._requests[due.ref])
-        later = self._machine.next_timeout()
-        if later is not None:
-            self._wake_at(later)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -19,25 +20,29 @@ from sealcast.protocol.descriptor import CLEAR, KEEP, MESSAGE_STREAM, Descriptor
 from sealcast.protocol.errors import RemoteProtocolError, SealcastError
 from sealcast.protocol.fields import U32
 from sealcast.protocol.names import Kind
+from sealcast.protocol.parts import RUN_BYTES, Place
 
 from .backoff import Tries
+from .comeback import Comeback
+from .courier import Courier, Receipt
 from .credentials import Credentials
 from .e2ee import ChannelCrypto
 from .errors import ChannelClosed, JoinRefused, LimitExceeded, NotConnected
 from .events import Disconnected, Dropped, Left, Refused, Renewed, Resumed, TokenExpiring
 from .grant import Grant
+from .lock import ChannelLocks
+from .metadata import ChannelMetadata
 from .options import Options
-from .outgoing import OutgoingClosed
 from .reasons import plain_name, refused_with
 from .reception import Reception
-from .request import Request
 from .sealing import Sealing
 from .sizes import largest_payload, sealed_size
+from .states import States
 
 if TYPE_CHECKING:
     from .link import Link
 
-__all__ = ["Membership", "MembershipOwner", "Receipt", "Route"]
+__all__ = ["Membership", "MembershipOwner", "Route"]
 
 _ENVELOPE: Final = 16
 """Bytes of the envelope of a message; that of a frame is shorter."""
@@ -53,13 +58,6 @@ def _plain(counts: Mapping[str, int]) -> dict[str, int]:
     for name, number in counts.items():
         plain[plain_name(name)] += number
     return dict(plain)
-
-
-class Receipt(NamedTuple):
-    """What the ack of a message says: its place in the channel."""
-
-    offset: int
-    epoch: str
 
 
 class Route(NamedTuple):
@@ -97,6 +95,7 @@ class Membership:
         credentials: where its tokens come from.
         options: sizes and times.
         owner: decides about coming back.
+        since: where in the channel's messages an earlier run of the program was.
 
     """
 
@@ -108,13 +107,16 @@ class Membership:
         credentials: Credentials,
         options: Options,
         owner: MembershipOwner,
+        since: Place | None = None,
     ) -> None:
         self.channel = channel
         self.user = user
         self.crypto = crypto
         self.credentials = credentials
         self.options = options
-        self.reception = Reception(crypto, options)
+        self.run = secrets.token_bytes(RUN_BYTES)
+        """Names this membership's messages over connections."""
+        self.reception = Reception(crypto, options, since)
         self.sealing = Sealing(crypto, self.reception, lambda: self.route)
         self.reception.stirred = self.sealing.settle
         self.route: Route | None = None
@@ -136,6 +138,18 @@ class Membership:
         """The route for which a renewal is under way."""
         self.renewed_at = float("-inf")
         """When the last renewal by a callback began, by the loop's clock."""
+        self.courier = Courier(self)
+        self.comeback = Comeback(
+            self.reception.position,
+            self.reception.inbox,
+            lambda: self.courier.uncertain,
+            lambda: self.options.timeout,
+        )
+        self.metadata = ChannelMetadata(self)
+        self.states = States(self)
+        self.locks = ChannelLocks(self)
+        self._goes_on = since is not None
+        """Whether the next join goes on from somewhere, so that what was missed is to be told."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -149,7 +163,7 @@ class Membership:
 
     def require(self, kind: Kind) -> None:
         """Raise ChannelClosed or NotPermitted unless *kind* may be sent through this membership."""
-        self._check_open()
+        self.check_open()
         self.grant.require(kind, self._loop.time())
 
     def payload_max(self, kind: Kind) -> int | None:
@@ -187,50 +201,20 @@ class Membership:
 
     async def send(self, payload: bytes, keep: bool, timeout: float) -> Receipt:
         """Send a message and wait for its ack; see ``Channel.send``."""
-        deadline = self._loop.time() + timeout
-        try:
-            async with asyncio.timeout_at(deadline) as limit:
-                route, request = await self._submit(payload, self._kept if keep else self._message, deadline)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            if self.route is None:
-                raise NotConnected(f"no connection within {timeout:g} s; nothing was sent") from None
-            raise LimitExceeded("what waits to be sent", self.options.queue_bytes) from None
-        ack = await route.link.answer(request)
-        assert isinstance(ack, controls.Ack)
-        return Receipt(ack.offset, route.epoch)
+        return await self.courier.send(payload, self._kept if keep else self._message, timeout)
 
-    async def _submit(self, payload: bytes, descriptor: Descriptor, deadline: float) -> tuple[Route, Request]:
-        while True:
-            self.require(Kind.MESSAGE)
-            while (route := self.route) is None:
-                await self._change()
-            size = self.check_size(Kind.MESSAGE, len(payload))
-            try:
-                async with route.link.turn(size):
-                    if self.route is not route:
-                        continue
-                    self.require(Kind.MESSAGE)
-                    left = max(deadline - self._loop.time(), 0.0)
-                    request = route.link.send_message(
-                        route.channel, route.member, lambda: self.sealing.seal(descriptor, payload), left
-                    )
-            except OutgoingClosed:
-                # This connection takes no more: the next one will, or the membership ends.
-                while self.route is route:
-                    await self._change()
-                continue
-            self.reception.stats.messages_sent += 1
-            return route, request
-
-    async def _change(self) -> None:
+    async def changed(self) -> None:
         """Wait until the route has changed; raises ChannelClosed when there will be none."""
-        self._check_open()
+        self.check_open()
         self._changed.clear()
         await self._changed.wait()
 
-    def _check_open(self) -> None:
+    def _tell_waiting(self) -> None:
+        self._changed.set()
+        self.courier.changed()
+
+    def check_open(self) -> None:
+        """Raise ChannelClosed when the membership has ended, or is about to."""
         if self.closed is not None or self.leaving:
             raise ChannelClosed(self.closed)
 
@@ -245,31 +229,64 @@ class Membership:
             RemoteProtocolError: the answer contradicts itself.
 
         """
-        self._check_open()
+        self.check_open()
         if self.crypto.version == CLEAR and joined.policy.get("encryption") != "optional":
             raise JoinRefused(reply("encryption_required"))
         if any(info.member == joined.member for info in joined.members):
             raise RemoteProtocolError("this side's own number was given to another member")
         now = self._loop.time()
-        missed = self.reception.position.move_to(joined.epoch, joined.offset)
-        if self.established:
+        self.comeback.abort()  # of an answer that broke off, with its connection
+        missed = self.reception.position.move_to(joined.epoch, joined.offset, joined.recovered)
+        if self.comeback.under_way:
+            self.comeback.begin()
+        elif self._goes_on:
             self.reception.tell(Resumed(missed == 0, missed))
         change = self.reception.replace_members(joined.members)
         if self.established:
             self.reception.tell_change(change)
+        self.reception.recall(joined.authors)
         self.grant = Grant(joined.grant, joined.expires_in, now)
         delivery = joined.policy.get("delivery")
         self.delivery = None if delivery is None else plain_name(delivery)
         self.route = Route(link, joined.channel, joined.member, joined.epoch)
         link.routes[joined.channel] = self
         self.sealing.settle()
-        self.established = True
+        self.states.joined(joined.members)
+        self.established = self._goes_on = True
         self.tries.succeeded(now)
-        self._changed.set()
+        if self.comeback.under_way:
+            self._ask_whether_all_has_come(self.route)
+        self._tell_waiting()
+
+    def _ask_whether_all_has_come(self, route: Route) -> None:
+        try:
+            ping = route.link.submit(controls.Ping(), self.options.timeout, 0)
+        except LimitExceeded:
+            self.comeback.passed()
+            return
+
+        def passed(answer: asyncio.Future[controls.Control]) -> None:
+            if self.route is route and not answer.cancelled() and answer.exception() is None:
+                self.comeback.passed()
+
+        ping.settled.add_done_callback(passed)
+
+    def message(self, number: int, offset: int, data: bytes) -> None:
+        """A message came in."""
+        until = self.reception.position.until
+        self.reception.message(number, offset, data)
+        if until is not None:
+            (self.comeback.passed if offset > until else self.comeback.consider)()
+
+    def acknowledged(self, offset: int) -> None:
+        """An own message has its place."""
+        self.reception.position.acknowledged(offset)
+        self.comeback.consider()
 
     def left(self, code: Code) -> None:
         """The server ended the membership, or has answered our leave."""
         self.route = None
+        self.courier.interrupted()
         self.sealing.stop()
         self.tries.ended(self._loop.time())
         if self.leaving or not self._owner.interrupted(self, code):
@@ -282,6 +299,7 @@ class Membership:
         if not self.established or self.closed is not None:
             return
         was_there, self.route = self.route is not None, None
+        self.courier.interrupted()
         self.sealing.stop()
         if self.leaving:
             self.close(_LEFT)
@@ -303,15 +321,17 @@ class Membership:
         self.sealing.stop()
         if route is not None and not self.leaving:
             route.link.leave_quietly(route.channel)
+        self.comeback.abort()
+        self.locks.ended()
         self.reception.end(Left(code.number, code.name, code.message if message is None else message))
-        self._changed.set()
+        self._tell_waiting()
         self._owner.closed(self)
 
     async def leave(self) -> None:
         """Leave the channel; return when the server has confirmed it, or cannot."""
         route = self.route
         first, self.leaving = not self.leaving, True
-        self._changed.set()
+        self._tell_waiting()
         if not first:
             while self.closed is None:
                 self._changed.clear()
@@ -331,7 +351,7 @@ class Membership:
 
     async def renew(self, token: str) -> None:
         """Present a new token; see ``Channel.renew``."""
-        self._check_open()
+        self.check_open()
         route = self.route
         if route is None:
             raise NotConnected
@@ -347,10 +367,18 @@ class Membership:
             self.reception.member_joined(control.member, control.user, control.hello)
             self.sealing.settle()
         elif isinstance(control, controls.MemberLeft):
-            self.reception.member_left(control.member, control.reason)
+            self._member_left(control.member, control.reason)
             self.sealing.settle()
+        elif isinstance(control, controls.PresenceChanged):
+            self._presence_changed(control)
+        elif isinstance(control, controls.MemberState):
+            self.states.told(control.member, control.data)
         elif isinstance(control, controls.Directed):
             self.sealing.directed(control)
+        elif isinstance(control, controls.MetadataChanged):
+            self.metadata.told(control)
+        elif isinstance(control, controls.LockChanged):
+            self.locks.told(control)
         elif isinstance(control, controls.Renewed):
             now = self._loop.time()
             self.grant = Grant(control.grant, control.expires_in, now)
@@ -364,6 +392,21 @@ class Membership:
             self.reception.stats.dropped_reasons.update(reasons)
             self.reception.tell(Dropped(counts, "server", reasons))
 
+    def _member_left(self, number: int, reason: str) -> None:
+        self.states.left(number)
+        self.reception.member_left(number, reason)
+
+    def _presence_changed(self, changed: controls.PresenceChanged) -> None:
+        """Take who came and went in a large channel; this side and known members may be among them."""
+        for departure in changed.left:
+            self._member_left(departure.member, departure.reason)
+        own = None if self.route is None else self.route.member
+        for info in changed.joined:
+            if info.member != own and info.member not in self.reception.roster:
+                self.reception.member_joined(info.member, info.user, info.hello)
+                self.states.told(info.member, info.state)
+        self.sealing.settle()
+
     def refused(self, error: controls.Error) -> None:
         """The server refused frames of ours."""
         code, count = refused_with(error), error.count or 1
@@ -372,4 +415,6 @@ class Membership:
 
     def _interrupt(self, code: Code, will_retry: bool) -> None:
         self.reception.stats.disconnects += 1
+        if self.comeback.abort() and will_retry:
+            return  # it has been told, and that it was resumed has not
         self.reception.tell(Disconnected(code.number, code.name, will_retry, code.message))

@@ -11,8 +11,10 @@ from typing import Final
 
 from sealcast.protocol.codes import Code, by_number, end
 from sealcast.protocol.controls import Error
+from sealcast.protocol.errors import InvalidName
+from sealcast.protocol.names import user_id
 
-__all__ = ["closed_with", "ended_with", "plain_name", "refused_with", "returns_to_channel"]
+__all__ = ["closed_with", "ended_with", "plain_name", "plain_user", "refused_with", "returns_to_channel"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _UNKNOWN = "this version of the SDK does not know this code"
@@ -32,6 +34,14 @@ _STANDARD: Final = {
 def plain_name(text: str) -> str:
     """Return a name that came from the network if it looks like one, else ``unknown``."""
     return text if _NAME.fullmatch(text) else "unknown"
+
+
+def plain_user(text: str) -> str:
+    """Return a user's name that came from the network if it can be one, else nothing."""
+    try:
+        return user_id(text)
+    except InvalidName:
+        return ""
 
 
 def _code(number: int, name: str, temporary: bool = False) -> Code:

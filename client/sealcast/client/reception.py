@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from sealcast.protocol.controls import MemberInfo
 from sealcast.protocol.descriptor import CLEAR, END_OF_GROUP
 from sealcast.protocol.names import Kind
+from sealcast.protocol.parts import Place
 
 from .e2ee import ChannelCrypto, Received, alerts, notices
 from .errors import IdentityChanged, SealError
@@ -37,7 +38,7 @@ from .inbox import Inbox
 from .options import Options
 from .position import Position
 from .reasons import plain_name
-from .roster import Change, Member, Roster
+from .roster import Change, Member, Roster, check_user
 from .sealing import Clocked
 from .stats import Stats
 
@@ -50,16 +51,18 @@ class Reception:
     Args:
         crypto: opens what comes in.
         options: the bounds of the inbox.
+        since: where in the channel's messages an earlier run of the program was.
 
     """
 
-    def __init__(self, crypto: ChannelCrypto, options: Options) -> None:
-        self.position = Position()
+    def __init__(self, crypto: ChannelCrypto, options: Options, since: Place | None = None) -> None:
+        self.position = Position(since)
         self.roster = Roster(Clocked(crypto), sealed=crypto.version != CLEAR)
         self.inbox = Inbox(options.inbox_events, options.inbox_bytes)
         self.stats = Stats()
         self.stirred: Callable[[], None] = self.settle
         """Called when something that came in has to be followed by more than being delivered."""
+        self._authors: dict[int, Member] = {}
         self._crypto = crypto
         self._loop = asyncio.get_running_loop()
         self._failures = FailureCounts()
@@ -84,6 +87,19 @@ class Reception:
         change = self.roster.replace(infos)
         self._report_hellos()
         return change
+
+    def recall(self, infos: Iterable[MemberInfo]) -> None:
+        """Take the senders of what will be recovered that are no members; they replace those of before.
+
+        Raises:
+            RemoteProtocolError: one has a name that no user can have.
+
+        """
+        authors = [info for info in infos if info.member not in self.roster]
+        for author in authors:
+            check_user(author.user)
+        self._authors = {author.member: Member(author.member, author.user, False) for author in authors}
+        self._crypto.recall((author.member, author.user, author.hello) for author in authors)
 
     def tell_change(self, change: Change) -> None:
         """Tell the application who came and went during a gap."""
@@ -112,11 +128,14 @@ class Reception:
 
     def message(self, number: int, offset: int, data: bytes) -> None:
         """A message of member *number* at its place in the channel."""
-        self.position.saw(offset)
-        self._receive(number, data, offset)
+        until = self.position.until
+        self.position.delivered(offset)
+        self._receive(number, data, offset, recovered=until is not None and offset <= until)
 
-    def _receive(self, number: int, data: bytes, offset: int | None) -> None:
+    def _receive(self, number: int, data: bytes, offset: int | None, recovered: bool = False) -> None:
         member = self.roster.get(number)
+        if member is None and recovered:
+            member = self._authors.get(number)
         if member is None:
             self.stats.unknown_senders += 1
             return
@@ -126,8 +145,12 @@ class Reception:
             return
         try:
             # It may be held back, and come out when the channel has moved to another epoch.
-            place = None if offset is None else self.position.place(offset)
-            received = self._crypto.receive(number, data, self._loop.time(), place)
+            mark = None if offset is None else self.position.mark(offset)
+            now = self._loop.time()
+            if recovered and mark is not None:
+                received = self._crypto.recover(number, data, now, mark)
+            else:
+                received = self._crypto.receive(number, data, now, mark)
         except SealError as error:
             self._fail(member, reason_of(error))
         else:
@@ -137,14 +160,14 @@ class Reception:
             self.stirred()
 
     def _deliver(self, received: Received) -> None:
-        number, user, opened, place = received
+        number, user, opened, mark, historical = received
         descriptor, payload = opened.descriptor, opened.payload
         # In clear text nobody but the relay says whose it is.
-        user = user or self.roster[number].user
-        if place is not None:
-            epoch, offset = self.position.at(place)
+        user = user or self._member(number).user
+        if mark is not None:
+            epoch, offset = self.position.at(mark)
             self.stats.messages_received += 1
-            self.tell(Message(number, user, payload, offset, epoch))
+            self.tell(Message(number, user, payload, offset, epoch, historical))
             return
         if descriptor.kind is Kind.CONTROL:
             return
@@ -165,6 +188,17 @@ class Reception:
             )
         )
 
+    @property
+    def taken(self) -> Place | None:
+        """The last place up to which the application has taken everything; None before the first join."""
+        unread, held = self.inbox.first_message, self._crypto.held
+        if unread is not None:
+            return Place(epoch=unread.epoch, offset=unread.offset - 1)
+        if held is not None:
+            epoch, offset = self.position.at(held)
+            return Place(epoch=epoch, offset=offset - 1)
+        return self.position.place
+
     # --- what the encryption has to tell ---
 
     def settle(self) -> None:
@@ -181,6 +215,10 @@ class Reception:
             self.stats.unknown_senders += 1
         else:
             self._fail(member, reason_of(error))
+
+    def refused_kept(self, number: int, user: str, error: SealError) -> None:
+        """A message that the channel has kept was not accepted."""
+        self._fail(Member(number, user, False), reason_of(error))
 
     def _tell_notice(self, notice: notices.Notice) -> None:
         match notice:
@@ -205,7 +243,7 @@ class Reception:
                 self.tell(Unauthentic(number, user, stream, count))
 
     def _member(self, number: int) -> Member:
-        return self.roster.get(number) or Member(number, "", False)
+        return self.roster.get(number) or self._authors.get(number) or Member(number, "", False)
 
     # --- failures ---
 

@@ -13,7 +13,7 @@ from sealcast.protocol.names import user_id
 
 from .errors import SealError
 
-__all__ = ["Change", "Member", "Roster"]
+__all__ = ["Change", "Member", "Roster", "check_user"]
 
 _MEMBERS_MAX: Final = 65536
 """As many as ``joined`` can list; a server that announces more is broken or hostile."""
@@ -100,7 +100,7 @@ class Roster(Mapping[int, Member]):
             raise RemoteProtocolError("a member number was given twice")
         if len(self._members) >= _MEMBERS_MAX:
             raise RemoteProtocolError("more members than a channel can have")
-        _check_user(user)
+        check_user(user)
         verified, cause = False, None
         try:
             self._crypto.add_member(number, user, hello)
@@ -136,7 +136,7 @@ class Roster(Mapping[int, Member]):
             if info.member in new:
                 raise RemoteProtocolError("a member number was given twice")
             new[info.member] = info
-            _check_user(info.user)
+            check_user(info.user)
         if len(new) > _MEMBERS_MAX:
             raise RemoteProtocolError("more members than a channel can have")
         before, known = self._members, self._hellos
@@ -162,6 +162,11 @@ class Roster(Mapping[int, Member]):
         ]
         return Change([before[number] for number in gone], joined)
 
+    def announced(self, number: int) -> tuple[int, str, bytes | None] | None:
+        """Return a member as it was announced: number, user and hello."""
+        member = self._members.get(number)
+        return None if member is None else (number, member.user, self._hellos[number])
+
     def hellos(self) -> list[tuple[int, str, bytes | None]]:
         """Return all members as they were announced."""
         return [(number, member.user, self._hellos[number]) for number, member in self._members.items()]
@@ -173,7 +178,8 @@ class Roster(Mapping[int, Member]):
             self._members[number] = replace(member, verified=verified)
 
 
-def _check_user(user: str) -> None:
+def check_user(user: str) -> None:
+    """Return if the server may announce a member of this name; raises RemoteProtocolError."""
     try:
         user_id(user)
     except InvalidName:

@@ -68,16 +68,27 @@ class Sealing:
 
     def seal(self, descriptor: Descriptor, payload: bytes) -> bytes:
         """Seal a frame or message; what has to go out before it is queued by then."""
-        due = self._alarm.due
-        if due is not None and due <= self._loop.time():
-            # The loop is late. What is due may be another key, so that who left does not have this one.
-            self._alarm.ring()
+        self._catch_up()
         frame = self._crypto.seal(descriptor, payload)
         if descriptor.kind is Kind.MESSAGE:
             self._crypto.hasten()
         if self._crypto.stirred:
             self.settle()
         return frame
+
+    def seal_value(self, label: bytes, data: bytes, most: int) -> bytes:
+        """Seal what is set for all to see; see ``ChannelCrypto.seal_value``."""
+        self._catch_up()
+        value = self._crypto.seal_value(label, data, most)
+        if self._crypto.stirred:
+            self.settle()
+        return value
+
+    def _catch_up(self) -> None:
+        due = self._alarm.due
+        if due is not None and due <= self._loop.time():
+            # The loop is late. What is due may be another key, so that who left does not have this one.
+            self._alarm.ring()
 
     def part(self) -> None:
         """Send what the others need for what they were sent last: nothing comes after it."""

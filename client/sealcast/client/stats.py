@@ -20,6 +20,8 @@ class Stats:
     frames_sent: int = 0
     frames_dropped: Counter[str] = field(default_factory=Counter)
     messages_sent: int = 0
+    messages_sent_again: int = 0
+    """Times that a message went out once more, because the answer did not come or was to wait."""
     frames_received: int = 0
     messages_received: int = 0
     seal_failures: Counter[str] = field(default_factory=Counter)
@@ -33,3 +35,5 @@ class Stats:
     frames_refused: int = 0
     """Frames of this side that the server refused."""
     disconnects: int = 0
+    states_not_restored: int = 0
+    """Times that this side's state could not be set again after an interruption."""

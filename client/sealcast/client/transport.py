@@ -140,8 +140,10 @@ async def open_socket(
     return socket
 
 
-async def greeting(socket: ClientConnection, options: Options) -> tuple[Machine, Welcome]:
+async def greeting(socket: ClientConnection, options: Options, last_ref: int = 0) -> tuple[Machine, Welcome]:
     """Wait for the server's ``welcome``; return it with the machine that has taken it.
+
+    Refs of requests go on after *last_ref*.
 
     Raises:
         ConnectRefused: the server closed the connection, or said something else.
@@ -149,7 +151,7 @@ async def greeting(socket: ClientConnection, options: Options) -> tuple[Machine,
 
     """
     clock = asyncio.get_running_loop().time
-    machine = Machine(Side.CLIENT, clock())
+    machine = Machine(Side.CLIENT, clock(), last_ref=last_ref)
     try:
         async with asyncio.timeout(options.connect_timeout):
             data = await socket.recv()

@@ -42,7 +42,12 @@ async def join(membership: Membership, link: Link, token: str | None, timeout: f
 
     """
     control = Join(
-        channel=membership.channel, user=membership.user, token=token, hello=membership.crypto.hello
+        channel=membership.channel,
+        user=membership.user,
+        token=token,
+        hello=membership.crypto.hello,
+        since=membership.reception.position.place,
+        run=membership.run,
     )
 
     def accept(joined: Joined) -> None:

@@ -86,6 +86,8 @@ class _Pending:
     channel: int = -1
     """The membership that a leave or a renew concerns; -1, which is no channel, for everything else."""
     abandoned: bool = False
+    more: int = 0
+    """Answers that may come besides: a message was sent again while one was still possible."""
 
 
 class Received(NamedTuple):
@@ -190,7 +192,8 @@ class Machine:
     def expect_ack(self, now: float, timeout: float, again: int | None = None) -> int:
         """Return a fresh ref for a message, whose answer is an ``ack`` or an ``error``.
 
-        A message that was sent on an earlier connection is sent *again* under the ref that it had.
+        A message that was sent before is sent *again* under the ref that it had: on another connection, or
+        on this one after its answer was abandoned.
 
         Raises:
             LocalProtocolError: the connection is not open, too much awaits its answer already, or
@@ -201,9 +204,11 @@ class Machine:
             raise LocalProtocolError(f"cannot send a message while {self.phase.value}")
         fresh = self._fresh_ref()
         ref = fresh if again is None else again
-        if ref in self._pending or not 0 < ref <= U32:
+        known = self._pending.get(ref)
+        taken = known is not None and (again is None or known.request is not None or not known.abandoned)
+        if taken or not 0 < ref <= U32:
             raise LocalProtocolError("a message needs a ref that no other open request has")
-        self._pending[ref] = _Pending(None, now + timeout)
+        self._pending[ref] = _Pending(None, now + timeout, more=0 if known is None else known.more + 1)
         if again is None:
             self.last_ref = ref
         return ref
@@ -254,6 +259,8 @@ class Machine:
             self._pending[ref] = _Pending(kind, float("inf"), channel)
         else:
             asked = self._pending.pop(ref, None)
+            if asked is not None and asked.more:
+                self._pending[ref] = _Pending(None, float("inf"), abandoned=True, more=asked.more - 1)
             if kind is Error and asked is not None and asked.request is Leave:
                 self._stay(asked.channel)
         self._settle(control, standing, now)

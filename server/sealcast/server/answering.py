@@ -24,6 +24,7 @@ from sealcast.protocol.controls import (
 from sealcast.protocol.errors import RemoteProtocolError, TokenError
 from sealcast.protocol.session import Machine
 
+from .absent import Absent
 from .arrival import refusal_of_join
 from .auth import Rights, TokenRequired, admit
 from .fanout import frame_header
@@ -32,7 +33,7 @@ from .interfaces import EngineDown, Kept, Position, Transport
 from .limits import Bucket, Shortage, take_all
 from .logs import SessionLog, logger
 from .member import Member
-from .requests import HANDLERS, Asked, Refusal
+from .requests import CHANGES, HANDLERS, Asked, Refusal
 from .sending import Sending
 
 __all__ = ["Answering"]
@@ -59,7 +60,7 @@ class Answering(Sending):
 
     """
 
-    __slots__ = ("_address", "_app", "_asks", "_directs", "_joins", "_log", "_routes")
+    __slots__ = ("_address", "_app", "_asks", "_changes", "_directs", "_joins", "_log", "_routes")
 
     def __init__(self, hub: Hub, app: App, transport: Transport, log: SessionLog, address: str) -> None:
         now = hub.clock.monotonic()
@@ -76,6 +77,9 @@ class Answering(Sending):
         self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
         self._directs = Bucket(
             limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
+        )
+        self._changes = Bucket(
+            limits.changes_per_minute / 60, limits.changes_per_minute, now, "changes_per_minute"
         )
         self._asks = Bucket(
             limits.requests_per_minute / 60, limits.requests_per_minute, now, "requests_per_minute"
@@ -135,20 +139,21 @@ class Answering(Sending):
             return
         number: int = getattr(control, "channel", 0)
         member, now = self._members[number], self._hub.clock.monotonic()
-        shortage = take_all([(self._asks, 1.0)], now) or self._too_much_owed()
+        bucket = self._changes if type(control) in CHANGES else self._asks
+        shortage = take_all([(bucket, 1.0)], now) or self._too_much_owed()
         if shortage is not None:
             self._limit(shortage, ref, number)
             return
 
         def answer(said: Control | Refusal) -> None:
             if self._members.get(number) is not member:
-                return
-            if isinstance(said, Refusal):
+                self._refuse_request(reply("not_joined"), ref)  # it left while the engine was at work
+            elif isinstance(said, Refusal):
                 self._refuse_request(reply(said.name), ref, number, said.retry_after)
             else:
                 self._answer(said, ref)
 
-        handler(Asked(member, control, now, answer))
+        handler(Asked(member, control, now, answer, self._hub.sharing))
 
     def _join(self, join: Join, ref: int) -> None:
         if self._joins_too_soon(ref):
@@ -196,9 +201,16 @@ class Answering(Sending):
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
         channel = self._app.channels.get(join.channel)
         older = channel.by_user.get(join.user) if channel is not None else None
-        if older is not None:
-            older.outlet.leave(older.channel.number, end("replaced"))
-        member = self._hub.join(self._app, join.channel, join.user, join.hello, rights, self, join.run or b"")
+        waited: list[Directed] = []
+        if older is not None and isinstance(older.outlet, Absent) and older.hello == join.hello:
+            member = older
+            waited = self._hub.come_back(self._app, member, rights, self, join.run or b"")
+        else:
+            if older is not None:
+                older.outlet.leave(older.channel.number, end("replaced"))
+            member = self._hub.join(
+                self._app, join.channel, join.user, join.hello, rights, self, join.run or b""
+            )
         channel = member.channel
         self._members[channel.number] = member
         self._routes[envelope.route_key(channel.number, member.number)] = member
@@ -208,6 +220,8 @@ class Answering(Sending):
         self._transport.admitted()
         missed = self._missed(member, join)
         self._answer(self._joined(member, missed), ref, self._replay(member, missed or ()))
+        for directed in waited:
+            self.tell(directed)
         self._hub.wheel.sooner(self, self._next_time())
 
     def _missed(self, member: Member, join: Join) -> list[Kept] | None:
@@ -216,7 +230,7 @@ class Answering(Sending):
             return None
         limits, metrics = self._app.config.limits, self._hub.metrics
         since = Position(join.since.epoch, join.since.offset)
-        missed = member.channel.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
+        missed = member.channel.archive.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
         if missed is not None:
             channel = member.channel
             absent = channel.absent_authors(missed, member)
@@ -277,6 +291,8 @@ class Answering(Sending):
         if receiver is None or receiver is member:
             self._refuse_request(reply("no_such_member"), ref, direct.channel)
             return
+        if not member.spoke:
+            member.channel.introduce(member)
         # What was collected before goes out first: for one receiver, all of a sender's data has one order.
         member.channel.flush_to(receiver)
         receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))

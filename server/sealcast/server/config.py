@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
+from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
 from .interfaces import Keep
 
@@ -20,12 +21,14 @@ __all__ = [
     "AppHistory",
     "AppLimits",
     "AppPolicy",
+    "AppPresence",
     "AppRates",
     "ChannelConfig",
     "Config",
     "DeliveryPolicy",
     "LogConfig",
     "ServerConfig",
+    "StorageConfig",
 ]
 
 DeliveryPolicy = Literal["realtime", "latest", "reliable"]
@@ -81,6 +84,16 @@ class ServerConfig(_Section):
         return self
 
 
+class StorageConfig(_Section):
+    """Where messages and metadata are kept."""
+
+    engine: Literal["memory", "sqlite"] = _option(
+        "memory",
+        "`memory`: nothing outlives the process; `sqlite`: an acknowledged message is on disk",
+    )
+    path: str = _option("sealcast-messages.db", "the file of the engine `sqlite`", min_length=1)
+
+
 class LogConfig(_Section):
     """What is written to standard error."""
 
@@ -118,6 +131,9 @@ class AppLimits(_Section):
     directs_per_minute: int = _option(
         6_000, "data that one connection may send to single members", unit="/min", ge=1
     )
+    changes_per_minute: int = _option(
+        600, "what one connection may set, take away, lock and unlock", unit="/min", ge=1
+    )
     requests_per_minute: int = _option(
         1_200, "other requests of one connection about its channels", unit="/min", ge=1
     )
@@ -140,6 +156,16 @@ class AppLimits(_Section):
     )
     outbox: int = _option(1024 * 1024, "bytes queued for a member that does not keep up", unit="B", ge=1024)
     outbox_age: float = _option(0.5, "age at which a queued frame is dropped", unit="s", gt=0, le=60)
+    metadata_items: int = _option(64, "items of metadata of one channel", ge=0, le=ITEMS_MAX)
+    metadata_bytes: int = _option(
+        64 * 1024, "names and values of one channel's metadata", unit="B", ge=0, le=2**20
+    )
+    metadata_total: int = _option(
+        64 * 2**20, "metadata of all channels of the app, with who set it", unit="B", ge=0
+    )
+    locks: int = _option(32, "locks of one channel", ge=0, le=LOCKS_MAX)
+    locks_total: int = _option(10_000, "locks of all channels of the app on this node", ge=0)
+    lock_ttl: float = _option(300.0, "longest time for which a lock may be held", unit="s", ge=1, le=86400)
 
 
 class AppRates(_Section):
@@ -185,6 +211,26 @@ class AppHistory(_Section):
     ttl: float = _option(300.0, "how old they get", unit="s", ge=1, le=366 * 86_400)
 
 
+class AppPresence(_Section):
+    """How the members of the app's channels are told who is there."""
+
+    instant: int = _option(64, "members up to which it is told at once who comes and goes", ge=1, le=60_000)
+    interval: float = _option(
+        1.0,
+        "in larger channels it is told together, so often; who speaks is told at once",
+        unit="s",
+        ge=0.05,
+        le=60,
+    )
+    linger: float = _option(
+        0.0,
+        "how long a member whose connection was lost may come back before anybody is told",
+        unit="s",
+        ge=0,
+        le=60,
+    )
+
+
 class ChannelConfig(_Section):
     """What is different in some channels of an app."""
 
@@ -227,6 +273,7 @@ class AppConfig(_Section):
     limits: AppLimits = AppLimits()
     rates: AppRates = AppRates()
     history: AppHistory = AppHistory()
+    presence: AppPresence = AppPresence()
     channels: tuple[ChannelConfig, ...] = Field((), description="what is different in some channels")
 
     @model_validator(mode="after")
@@ -275,6 +322,7 @@ class Config(_Section):
     """Everything that a relay is started with."""
 
     server: ServerConfig = ServerConfig()
+    storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from sealcast.protocol.quantities import show_seconds, show_size
 
-from .config import AppConfig, ChannelConfig, LogConfig, ServerConfig
+from .config import AppConfig, ChannelConfig, LogConfig, ServerConfig, StorageConfig
 
 __all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "CHANNEL", "PREFIXES", "PROCESS", "Option"]
 
@@ -81,7 +81,11 @@ def _choices(kind: Any) -> tuple[str, ...]:
     return tuple(choice for part in get_args(kind) for choice in _choices(part))
 
 
-PROCESS: Final = (*_walk(ServerConfig, "server"), *_walk(LogConfig, "log"))
+PROCESS: Final = (
+    *_walk(ServerConfig, "server"),
+    *_walk(StorageConfig, "storage"),
+    *_walk(LogConfig, "log"),
+)
 """The options of the process, which the environment has too."""
 
 APP: Final = tuple(_walk(AppConfig))
@@ -98,5 +102,5 @@ APP_ENVIRONMENT: Final = {
 }
 """The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
 
-PREFIXES: Final = ("SEALCAST_SERVER_", "SEALCAST_LOG_", "SEALCAST_APP_")
+PREFIXES: Final = ("SEALCAST_SERVER_", "SEALCAST_STORAGE_", "SEALCAST_LOG_", "SEALCAST_APP_")
 """Variables that begin so are the relay's; an unknown one is a mistake."""

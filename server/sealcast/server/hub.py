@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from sealcast.protocol.controls import Directed
+
+from .absent import Absent
 from .auth import Rights
 from .channel import Channel
 from .clock import Clock, TimingWheel
@@ -13,6 +16,8 @@ from .interfaces import Broker, ChannelKey
 from .limits import Quotas
 from .member import Member
 from .metrics import Metrics
+from .presence import PresencePolicy
+from .sharing import Sharing
 from .turns import Tick, Turns
 
 __all__ = ["App", "Full", "Hub"]
@@ -78,6 +83,9 @@ class Hub:
             tick = Tick(self._turns, delay, call_later) if delay and call_later else None
             self._apps[app.app_id] = App(app, clock.monotonic(), tick)
         self._broker = broker
+        self.sharing = Sharing(
+            broker, clock, self.wheel, lambda app_id: self._apps[app_id].config.limits, self._find
+        )
         self.call_soon = call_soon
         self._next_channel = 0
 
@@ -119,12 +127,35 @@ class Hub:
             raise Full("channel_full")
         return channel.add(user, hello, rights, outlet, self.clock.wall(), run)
 
+    def lose(self, app: App, member: Member, reason: str) -> None:
+        """End a membership whose connection has ended, or let it linger for a moment, as the app says."""
+        linger = member.channel.policy.linger
+        if reason != "connection_lost" or not linger or self.draining:
+            self.leave(app, member, reason)
+            return
+        until = self.clock.monotonic() + linger
+        absent = Absent(member, self.wheel, until, lambda member, reason: self.leave(app, member, reason))
+        member.channel.part(member, absent)
+
+    def come_back(
+        self, app: App, member: Member, rights: Rights, outlet: Outlet, run: bytes
+    ) -> list[Directed]:
+        """Let a member that lingers be there again; return what was sent to it alone meanwhile."""
+        absent = member.outlet
+        assert isinstance(absent, Absent), "it lingers"
+        member.channel.back(member, rights, outlet, self.clock.wall(), run)
+        return absent.take()
+
     def leave(self, app: App, member: Member, reason: str) -> None:
         """End a membership; a channel dies with its last member."""
         channel = member.channel
         channel.remove(member, reason)
         if channel.over:
             self._close(channel)
+
+    def _find(self, key: ChannelKey) -> Channel | None:
+        app = self._apps.get(key.app_id)
+        return None if app is None else app.channels.get(key.channel)
 
     def _open(self, app: App, name: str) -> Channel:
         # A number is used once in a process's life, so a frame in flight cannot reach a later channel.
@@ -135,6 +166,8 @@ class Hub:
             encryption_required=app.config.policy.encryption == "required",
             delivery=app.config.delivery_of(name),
             keep=app.config.keep_of(name),
+            presence=PresencePolicy(*(value for _, value in app.config.presence)),
+            wheel=self.wheel,
             broker=self._broker,
             metrics=self.metrics,
             now=self.clock.monotonic,
@@ -144,6 +177,12 @@ class Hub:
         )
         app.channels[name] = channel
         return channel
+
+    def flush(self) -> None:
+        """Hand over what every channel has collected."""
+        for app in self._apps.values():
+            for channel in tuple(app.channels.values()):
+                channel.flush()
 
     def _close(self, channel: Channel) -> None:
         channels = self._apps[channel.key.app_id].channels

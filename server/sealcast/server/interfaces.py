@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from sealcast.protocol.names import Kind
@@ -12,9 +12,13 @@ __all__ = [
     "NOTICE",
     "Author",
     "Broker",
+    "Change",
     "ChannelKey",
     "EngineDown",
     "Entry",
+    "Item",
+    "ItemBounds",
+    "Items",
     "Keep",
     "Kept",
     "Message",
@@ -95,6 +99,54 @@ class Subscription(NamedTuple):
     """No member number up to this one may be given again: kept messages name their senders by it."""
 
 
+class Item(NamedTuple):
+    """A value of a channel's metadata, under its name."""
+
+    name: str
+    value: bytes
+    revision: int
+    """The number of the change that set it."""
+    author: Author
+
+    def __repr__(self) -> str:
+        return f"Item({self.name!r}, {len(self.value)} bytes, revision={self.revision})"
+
+
+class Items(NamedTuple):
+    """A channel's metadata."""
+
+    revision: int
+    """The number of the last change: they are counted from 1."""
+    items: Sequence[Item]
+
+
+class Change(NamedTuple):
+    """What has become of a request to change an item."""
+
+    name: str
+    value: bytes | None
+    """None: the item goes away."""
+    revision: int
+    """The number of this change; that of the last one when ``made`` is False."""
+    author: Author
+    made: bool = True
+    """Whether anything is different: to take away what is not there changes nothing."""
+
+    def __repr__(self) -> str:
+        size = None if self.value is None else len(self.value)
+        return f"Change({self.name!r}, {size} bytes, revision={self.revision}, made={self.made})"
+
+
+class ItemBounds(NamedTuple):
+    """How much metadata there may be."""
+
+    items: int
+    bytes: int
+    """Of one channel: names and values together."""
+    together: int
+    """Bytes of all channels of an app, with who set the items."""
+
+
 class EngineDown(Exception):
     """The engine cannot say where a channel stands, because its storage does not answer."""
 
@@ -119,10 +171,14 @@ class Entry:
 class Message(Entry):
     """A message of a turn."""
 
-    __slots__ = ("author", "repeated", "run")
+    __slots__ = ("asker", "author", "repeated", "run")
 
-    def __init__(self, sender: object, data: bytes, ref: int, run: bytes, author: Author) -> None:
+    def __init__(
+        self, sender: object, data: bytes, ref: int, run: bytes, author: Author, asker: object = None
+    ) -> None:
         super().__init__(sender, _MESSAGE, data, ref)
+        self.asker = asker
+        """Where it came from, and what is told what has become of it; not the broker's concern."""
         self.author = author
         """Who sent it."""
         self.run = run
@@ -199,6 +255,28 @@ class Broker(Protocol):
 
     def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
         """Return the offsets of the messages of one run that the engine remembers."""
+        ...
+
+    def get_items(self, key: ChannelKey) -> Items:
+        """Return the metadata of a channel that is subscribed to, as far as it is kept for good."""
+        ...
+
+    def set_item(
+        self,
+        key: ChannelKey,
+        name: str,
+        value: bytes | None,
+        revision: int | None,
+        author: Author,
+        bounds: ItemBounds,
+        done: Callable[[Change | str], None],
+    ) -> None:
+        """Change the metadata of a channel that is subscribed to, as ``metadata.Shelf.plan`` says.
+
+        *done* is called when the change is kept for good, at once or later, in the order of revisions; or
+        with the name of the reply code that says why there is none. Metadata is kept like the channel's
+        position, and no member number of an author is given again.
+        """
         ...
 
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:

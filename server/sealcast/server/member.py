@@ -54,6 +54,8 @@ class Member:
         "outlet",
         "rights",
         "run",
+        "spoke",
+        "state",
         "user",
     )
 
@@ -74,6 +76,10 @@ class Member:
         self.outlet = outlet
         self.run = run
         """Names its messages over connections; empty if it does not send any again."""
+        self.state: bytes | None = None
+        """What it says of itself, opaque."""
+        self.spoke = False
+        """Whether anything of it was ever sent to the others."""
         self.author = Author(number, user, hello)
         """How it is introduced to those who read its messages later."""
         self.frames_in = 0
@@ -109,7 +115,7 @@ class Member:
     @property
     def info(self) -> MemberInfo:
         """How it is introduced to the others."""
-        return MemberInfo(member=self.number, user=self.user, hello=self.hello)
+        return MemberInfo(member=self.number, user=self.user, hello=self.hello, state=self.state)
 
     def joined(
         self, now: float, policy: dict[str, str], *, recovered: bool = False, authors: Collection[Author] = ()

@@ -16,6 +16,8 @@ from .clock import Clock, SystemClock
 from .collector import Collector
 from .config import AppConfig, Config
 from .engine.memory import MemoryBroker
+from .engine.sqlite import SqliteJournal
+from .engine.stored import StoredBroker
 from .hub import Hub
 from .interfaces import Receiver, Transport
 from .logs import SessionLog, logger
@@ -54,6 +56,7 @@ class Relay:
         self._clock = clock or SystemClock()
         self._sessions = 0
         self._stopping = asyncio.Event()
+        self._journal: SqliteJournal | None = None
 
     @property
     def metrics(self) -> Metrics:
@@ -71,12 +74,17 @@ class Relay:
         Raises:
             OSError: the address is not to be had.
             CertificateUnusable: there is to be TLS, and its files cannot be used.
+            JournalUnusable: messages are to be stored, and the file cannot be used.
 
         """
         loop = asyncio.get_running_loop()
-        self._hub = Hub(
-            self.config, MemoryBroker(self._clock.wall), self._clock, loop.call_soon, loop.call_later
+        self._journal = self._open_journal()
+        self._broker: MemoryBroker | StoredBroker = (
+            MemoryBroker(self._clock.wall)
+            if self._journal is None
+            else StoredBroker(self._journal, self._clock.wall)
         )
+        self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later)
         self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
         self.address = await self._listener.start()
         self._tick(loop)
@@ -98,10 +106,19 @@ class Relay:
                 logger.warning("this app relays frames IN CLEAR if clients send them", app=app.app_id)
         return self.address
 
+    def _open_journal(self) -> SqliteJournal | None:
+        storage = self.config.storage
+        if storage.engine == "memory":
+            return None
+        journal = SqliteJournal(storage.path)
+        journal.open()
+        return journal
+
     async def stop(self) -> None:
-        """Go down in order: accept nobody, tell everybody when to come back, close, cut what lingers."""
+        """Go down in order: accept nobody, store what came, tell everybody, close, cut what lingers."""
         self._hub.draining = True
         self._listener.stop()
+        await self._settle()
         spread = self.config.server.drain_spread
         for connection in list(self._listener.connections):
             if connection.receiver is not None:
@@ -110,7 +127,20 @@ class Relay:
             self._listener.abort()
             await self._listener.wait_empty(1.0)
         self._ticker.cancel()
+        if self._journal is not None:
+            await self._journal.close()
         logger.info("stopped", **self._hub.metrics.snapshot())
+
+    async def _settle(self) -> None:
+        """Wait, but not for long, until what was sent so far is stored and acknowledged."""
+        self._hub.flush()
+        broker = self._broker
+        if isinstance(broker, StoredBroker):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.config.server.close):
+                    await broker.settled()
+            self._hub.flush()
+            await asyncio.sleep(0)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Relay]:

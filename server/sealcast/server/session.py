@@ -127,6 +127,8 @@ class Session(Answering):
         now = self._hub.clock.monotonic()
         if member.channel.crowded:
             return _CROWDED
+        if not member.spoke:
+            member.channel.introduce(member)
         if member.meter is None:
             rates = self._app.config.rates
             if self._quota is None:
@@ -193,7 +195,7 @@ class Session(Answering):
         members, self._members = self._members, {}
         self._routes.clear()
         for member in members.values():
-            self._hub.leave(self._app, member, reason)
+            self._hub.lose(self._app, member, reason)
             self._log.left(member.frames_in, member.bytes_in)
 
     # --- refusals ---

@@ -61,7 +61,7 @@ class UnderWay:
 
     def depart(self, member: Member, reason: str) -> bool:
         """Note that a member has left; return whether that is to be told later, by ``end``."""
-        self._release(member)
+        self.release(member)
         if member not in self.waiting:
             return False
         self.departed[member] = reason
@@ -89,15 +89,16 @@ class UnderWay:
                 if sender in self.departed:
                     gone.append((sender, self.departed.pop(sender)))
             if waiting[1] <= _HOLD // 2:
-                self._release(sender)
+                self.release(sender)
         return gone
 
     def _pass_on(self, entry: Message, sender: Member) -> None:
         heir = self._by_user.get(sender.user)
         if heir is not None and heir.succeeds(sender):
-            entry.sender, entry.ref = heir, 0
+            entry.sender = heir
 
-    def _release(self, member: Member) -> None:
+    def release(self, member: Member) -> None:
+        """Read from a member's connection again, if it is held for this; or it has none any more."""
         if member in self._held:
             self._held.remove(member)
             member.outlet.release()

@@ -9,9 +9,16 @@ from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.interfaces import Broker, Keep
 
 from .contract import APP, OTHER, BrokerContract, Room, Wall
+from .metadata_contract import BOUNDS, MetadataContract, items, put
 
 
 class TestMemoryBroker(BrokerContract):
+    @contextlib.asynccontextmanager
+    async def make(self, wall: Wall) -> AsyncIterator[Broker]:
+        yield MemoryBroker(wall)
+
+
+class TestMetadataInMemory(MetadataContract):
     @contextlib.asynccontextmanager
     async def make(self, wall: Wall) -> AsyncIterator[Broker]:
         yield MemoryBroker(wall)
@@ -43,6 +50,25 @@ async def test_the_channel_that_was_left_first_is_forgotten_first_and_starts_ane
     after = [reopened(broker, name) for name in names]
     assert after[0] != before[0]
     assert after[1:] == before[1:]
+
+
+async def test_metadata_of_a_channel_that_is_forgotten_makes_room_for_others() -> None:
+    broker = MemoryBroker(remembered=1)
+    bounds = BOUNDS._replace(together=120)
+    for name in ("one", "two", "three"):
+        room = Room(broker, name)
+        assert items(room) == {}
+        assert not isinstance(await put(room, "a", bytes(40), bounds=bounds), str)
+        room.close()
+
+
+async def test_metadata_counts_for_what_channels_without_members_may_keep() -> None:
+    broker = MemoryBroker(total=10_000)
+    for name in ("one", "two", "three"):
+        room = Room(broker, name)
+        await put(room, "a", bytes(4000))
+        room.close()
+    assert [len(items(Room(broker, name))) for name in ("one", "two", "three")] == [0, 1, 1]
 
 
 async def test_one_app_cannot_make_the_channels_of_another_be_forgotten() -> None:

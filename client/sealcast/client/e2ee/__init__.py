@@ -14,9 +14,12 @@ which seals and opens frames. In reading order:
 ``batch``         signatures on media
 ``hold``          where frames wait; ``message_order`` keeps messages in order meanwhile
 ``company``       who is there
+``history``       messages that the channel has kept, apart from all that is live
 ``sending``       one half of a channel, made of the above
 ``receiving``     the other
-``conversation``  both, and the keys
+``values``        what is set for all to see, sealed for one place: metadata, states
+``history``       what was kept, of authors that may be gone
+``conversation``  all of it, and the keys
 ``clear``         what ``Key.none()`` does instead
 ``channel``       ``ChannelCrypto``, in front of either
 ``provider``      what gives keys: ``shared_secrets`` (from ``passphrase`` too), or ``managed`` by the
@@ -40,6 +43,7 @@ from .sending import ControlFrame
 from .suites import AES_128_GCM, AES_256_GCM, Suite
 from .trust import Claim
 from .trust_store import TrustStore
+from .values import ValueAuthor
 
 __all__ = [
     "AES_128_GCM",
@@ -59,5 +63,6 @@ __all__ = [
     "RefusedMember",
     "Suite",
     "TrustStore",
+    "ValueAuthor",
     "constant_padding",
 ]

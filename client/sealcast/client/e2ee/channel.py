@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from sealcast.client.errors import KeyMissing
 from sealcast.protocol.descriptor import BYTES, CLEAR, SEALED, Descriptor
 from sealcast.protocol.names import Kind, user_id
 
-from .clear import clear_open, clear_seal
+from .clear import clear_open, clear_reopen, clear_seal
 from .context import Payload
 from .conversation import Announced, Conversation, RefusedMember
 from .direct import Direct
+from .history import Kept, Reopened
 from .lifetime import Uncopyable
 from .notices import Notice
 from .opener import Opened
 from .receiving import Received
 from .sending import ControlFrame
+from .values import ValueAuthor, clear_open_value, clear_seal_value
 
 __all__ = ["ChannelCrypto"]
 
@@ -157,6 +159,74 @@ class ChannelCrypto(Uncopyable):
             return [Received(member, "", clear_open(member, frame), offset)]
         return self._sealed.receive(member, frame, now, offset)
 
+    def recall(self, authors: Iterable[tuple[int, str, bytes | None]]) -> None:
+        """Take (member, user, hello) of senders that left and whose messages will be recovered.
+
+        They count for ``recover`` until the next ``joined``.
+        """
+        if self._sealed is not None:
+            self._sealed.recall(Announced(*author) for author in authors)
+
+    def recover(self, member: int, data: Payload, now: float, offset: int) -> list[Received]:
+        """Take a message that was sent while this side was away, as the relay delivers it after a join.
+
+        As ``receive``, and it counts as one: nothing is delivered twice. It does not wait for proof that its
+        sender is here now; it is ``historical`` where there is none.
+
+        Raises:
+            SealError: it is refused, or its author's hello is.
+
+        """
+        frame = data if type(data) is bytes else bytes(data)
+        if self._sealed is None:
+            return [Received(member, "", clear_open(member, frame), offset)]
+        return self._sealed.recover(member, frame, now, offset)
+
+    def reopen(
+        self, epoch: str, messages: Iterable[Kept], authors: Iterable[tuple[int, str, bytes | None]]
+    ) -> Iterator[Reopened]:
+        """Open messages that the channel has kept, one after the other, in the order of their offsets.
+
+        The signature proves who sealed a message and what it says. That it is a message of this place, and
+        that none is left out, is the relay's word. What comes in live is not touched, and no refusal raises.
+
+        Args:
+            epoch: the channel's epoch that the offsets are of.
+            messages: as the relay lists them, own ones included.
+            authors: (member, user, hello) of their senders, as they were introduced then.
+
+        """
+        if self._sealed is None:
+            return clear_reopen(messages, authors)
+        return self._sealed.history.reopen(epoch, messages, authors)
+
+    def seal_value(self, label: bytes, data: bytes, most: int) -> bytes:
+        """Seal what is set for all to see in one place, which *label* names, in *most* bytes at most.
+
+        Raises:
+            LimitExceeded: it is larger.
+            SealError: it cannot be sealed; PaddingExceeded: frames have a constant size, and it is smaller.
+
+        """
+        if self._sealed is None:
+            return clear_seal_value(label, data, most)
+        return self._sealed.values.seal(label, data, most)
+
+    def open_value(self, author: ValueAuthor, label: bytes, value: bytes) -> bytes:
+        """Open what *author* has set in the place of that label: (member, user, hello) as they were then.
+
+        The signature proves who set it, and where. That it is the newest is the relay's word. What comes in
+        live is not touched.
+
+        Raises:
+            KeyMissing: its key, or its author's hello, is not here.
+            SealError: it is not what its author has sealed for this place.
+
+        """
+        if self._sealed is None:
+            return clear_open_value(label, value)
+        return self._sealed.values.open(author, label, value)
+
     def receive_direct(self, member: int, data: bytes, now: float) -> None:
         """Take what *member* sent to this one alone: a key, or that it has one.
 
@@ -217,6 +287,11 @@ class ChannelCrypto(Uncopyable):
         Not to be called while there is no way to send it.
         """
         return [] if self._sealed is None else self._sealed.outgoing(now)
+
+    @property
+    def held(self) -> int | None:
+        """The offset of the first message that waits, as it was handed over; None when none does."""
+        return None if self._sealed is None else self._sealed.receiving.held
 
     def take_ready(self) -> list[Received]:
         """Return frames that became deliverable by something else than ``receive``, in order."""

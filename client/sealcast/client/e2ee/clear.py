@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from sealcast.client.errors import KeyMissing, OpenFailed
+from collections.abc import Iterable, Iterator
+
+from sealcast.client.errors import KeyMissing, OpenFailed, SealError
 from sealcast.protocol.descriptor import BYTES, CLEAR, Descriptor
 from sealcast.protocol.errors import LocalProtocolError
+from sealcast.protocol.names import Kind
 
 from .context import LAYER_FLAGS, Payload
+from .history import Kept, Reopened
 from .opener import Opened, read_descriptor
 
-__all__ = ["clear_open", "clear_seal"]
+__all__ = ["clear_open", "clear_reopen", "clear_seal"]
 
 
 def clear_seal(descriptor: Descriptor, payload: Payload) -> bytes:
@@ -42,3 +46,20 @@ def clear_open(member: int, data: Payload) -> Opened:
     if descriptor.version != CLEAR:
         raise KeyMissing("the frame is sealed and this side has no key; join with the channel's key")
     return Opened.of(descriptor, data[BYTES:], None)
+
+
+def clear_reopen(
+    messages: Iterable[Kept], authors: Iterable[tuple[int, str, bytes | None]]
+) -> Iterator[Reopened]:
+    """Read kept messages, one after the other. All of it is the relay's word."""
+    users = {member: user for member, user, _ in authors}
+    for message in messages:
+        user = users.get(message.member, "")
+        try:
+            opened = clear_open(message.member, message.data)
+            if opened.descriptor.kind is not Kind.MESSAGE:
+                raise OpenFailed("what stands among the messages is none")
+        except SealError as error:
+            yield Reopened(message.offset, message.member, user, None, error)
+        else:
+            yield Reopened(message.offset, message.member, user, opened, None)

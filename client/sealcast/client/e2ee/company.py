@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from sealcast.client.errors import HelloRefused
+
 from .context import BaseKey, Sender
-from .hello import Hello, Role
+from .hello import Hello, Role, SentHello
 from .rekey import Name
 from .roster_hash import roster_hash, roster_leaf
 
-__all__ = ["Companion", "Company"]
+__all__ = ["Companion", "Company", "check_fits", "companion_of"]
 
 
 class Companion(NamedTuple):
@@ -30,6 +32,27 @@ class Companion(NamedTuple):
     def is_audience(self) -> bool:
         """Whether it asks for no echo of its challenge."""
         return self.hello.role is Role.AUDIENCE
+
+
+def companion_of(own: Sender, sent: SentHello) -> Companion:
+    """Return whom a hello introduces, in the channel and suite of *own*."""
+    sender = Sender(own.ctx, own.suite, sent.hello.user, sent.hello.session)
+    return Companion(sender, sent.hello, sent.body)
+
+
+def check_fits(hello: Hello, user: str, own: Sender, kem: int) -> None:
+    """Return if a hello is *user*'s and made for the same suite and way of sharing keys.
+
+    Raises:
+        HelloRefused: it is not.
+
+    """
+    if hello.user != user:
+        raise HelloRefused("the hello names another user than the relay does")
+    if hello.suite != own.suite.id:
+        raise HelloRefused("the member uses another cipher suite; give all members the same key")
+    if hello.kem != kem:
+        raise HelloRefused("the member shares keys in another way; give all members the same key")
 
 
 class Company:

@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 from sealcast.client.errors import HelloRefused, SealError
 from sealcast.protocol.names import Kind
 
-from .company import Companion, Company
+from .authors import Authors
+from .company import Company, check_fits, companion_of
 from .context import Entropy, Sender
 from .direct import Direct
 from .hello import CHALLENGE, Hello, Role, SentHello, read_sent_hello, sign_hello
+from .history import HistoryReader
 from .lifetime import Uncopyable
 from .notices import Notice, TrustEnded
 from .peers import Introduction
@@ -27,6 +29,7 @@ from .provider import KeyProvider
 from .receiving import NOTICES_MAX, Received, Receiving
 from .safety import channel_code
 from .sending import ControlFrame, Sending
+from .values import ValueBox
 
 __all__ = ["Announced", "Conversation", "RefusedMember"]
 
@@ -62,6 +65,7 @@ class Conversation(Uncopyable):
     """
 
     __slots__ = (
+        "_authors",
         "_company",
         "_now",
         "_pending",
@@ -69,9 +73,11 @@ class Conversation(Uncopyable):
         "_stirred",
         "_wall",
         "hello",
+        "history",
         "receiving",
         "sender",
         "sending",
+        "values",
     )
 
     def __init__(
@@ -89,6 +95,7 @@ class Conversation(Uncopyable):
         self._now = 0.0
         self._stirred = False
         self._pending: deque[Notice] = deque(maxlen=NOTICES_MAX)
+        self._authors: dict[int, Announced] = {}
         signer = provider.identity()
         hello = Hello(
             role=Role.AUDIENCE if protection.audience else Role.MEMBER,
@@ -106,6 +113,11 @@ class Conversation(Uncopyable):
         self._company = Company(sender, hello.encode(), provider.held)
         self.sending = Sending(sender, provider.sending(sender), signer, protection, provider.mark_used)
         self.receiving = Receiving(provider, self._company, hello.challenge, protection, self._wall_ms)
+        authors = Authors(sender, provider, self._company, wall)
+        self.history = HistoryReader(provider, authors, protection)
+        """Opens messages that the channel has kept; nothing of it touches what comes in live."""
+        self.values = ValueBox(self.sending, provider, authors, protection)
+        """Seals and opens what is set for all to see; likewise."""
 
     def __repr__(self) -> str:
         return f"Conversation(suite={self.sender.suite}, epoch={self.epoch}, sessions={len(self._company)})"
@@ -133,6 +145,8 @@ class Conversation(Uncopyable):
         The roster replaces the one before. Sessions that are still there go on as they are.
         """
         self._enter(now)
+        self._authors.clear()
+        self.receiving.dismiss_authors()
         refused: list[RefusedMember] = []
         read: dict[int, SentHello] = {}
         for member, user, hello in roster:
@@ -202,20 +216,13 @@ class Conversation(Uncopyable):
         if hello is None:
             return None
         sent = read_sent_hello(hello, self.sender.ctx)
-        read = sent.hello
-        if read.session == self.sender.session:
+        if sent.hello.session == self.sender.session:
             raise HelloRefused("the hello carries this side's own session; the relay sent it back")
-        if read.user != user:
-            raise HelloRefused("the hello names another user than the relay does")
-        if read.suite != self.sender.suite.id:
-            raise HelloRefused("the member uses another cipher suite; give all members the same key")
-        if read.kem != self._provider.kem:
-            raise HelloRefused("the member shares keys in another way; give all members the same key")
+        check_fits(sent.hello, user, self.sender, self._provider.kem)
         return sent
 
     def _admit(self, member: int, sent: SentHello, now: float) -> None:
-        sender = Sender(self.sender.ctx, self.sender.suite, sent.hello.user, sent.hello.session)
-        companion = Companion(sender, sent.hello, sent.body)
+        companion = companion_of(self.sender, sent)
         try:
             self.receiving.admit(member, companion, hashlib.sha256(sent.body).digest())
         except HelloRefused:
@@ -240,6 +247,31 @@ class Conversation(Uncopyable):
         received = self.receiving.receive(member, data, now, offset)
         if self.receiving.stirred:
             self._settle(now)
+        return received
+
+    def recall(self, authors: Iterable[Announced]) -> None:
+        """Take the senders of messages that will be recovered and are no members; read when one comes."""
+        self._authors = {author.member: author for author in authors}
+
+    def recover(self, member: int, data: bytes, now: float, offset: int) -> list[Received]:
+        """Take a message that was sent while this side was away; see ``Receiving.recover``.
+
+        Raises:
+            HelloRefused: its author's hello does not hold, or the author is not trusted.
+            SealError: it is refused.
+
+        """
+        self._enter(now)
+        author = self._authors.get(member)
+        if author is not None and self._company.get(member) is None:
+            sent = self._read(author.user, author.hello)
+            if sent is not None:
+                self._provider.vouch(Introduction(member, sent.hello, sent.certificate), self._wall())
+                companion = companion_of(self.sender, sent)
+                self.receiving.admit_author(member, companion, hashlib.sha256(sent.body).digest())
+            del self._authors[member]
+        received = self.receiving.recover(member, data, now, offset)
+        self._settle(now)
         return received
 
     def receive_direct(self, member: int, data: bytes, now: float) -> None:

@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 from sealcast.client.errors import ContextPoisoned, HelloRefused, KeyMissing, SealError, WrapRefused
 
 from . import lifetime
-from .context import BaseKey, Entropy, Sender, context_id
+from .context import EPOCH_BITS, BaseKey, Entropy, Sender, context_id
 from .direct import Ack, Direct, encode_ack, encode_wrap, read_direct
 from .hello import KEM_X25519
 from .identity import Identity
@@ -153,6 +153,16 @@ class ManagedKeys(lifetime.Uncopyable):
         """
         return self._keyring.receiving((sender.user, sender.session), epoch, step)
 
+    def reading(self, sender: Sender, epoch: int, step: int) -> BaseKey | None:
+        """Return the key of a kept message: of another sender while it is held, of this side its present one.
+
+        Keys that are gone are gone for the past too.
+        """
+        if sender != self._sender:
+            return self.receiving(sender, epoch, step)
+        base = self._rekeying.current
+        return base if (base.epoch & EPOCH_BITS, base.step & EPOCH_BITS) == (epoch, step) else None
+
     def set_key(self, epoch: int, secret: bytes) -> bool:
         """Refuse: managed keys are made here.
 
@@ -162,7 +172,12 @@ class ManagedKeys(lifetime.Uncopyable):
         """
         raise SealError("managed keys are made and changed by the members; there is no key to set")
 
-    # Who is there.
+    # Who is there, and who was.
+
+    def vouch(self, introduction: Introduction, wall: float) -> None:
+        """Return if the author of an earlier message is trusted; raises HelloRefused."""
+        self._check_alive()
+        self._peers.vouch(introduction, wall)
 
     def joined(self, roster: Iterable[Introduction], now: float, wall: float) -> list[Refusal]:
         """Take the roster after this side has joined; it replaces the one before. Return who is refused.

@@ -180,13 +180,16 @@ class Peers:
         self._refused.pop(member, None)
         return peer
 
-    def _ask(self, introduction: Introduction, wall: float) -> float | None:
-        member, hello, certificate = introduction
-        claim = Claim(
+    def _claim(self, introduction: Introduction) -> Claim:
+        _, hello, certificate = introduction
+        return Claim(
             self._app_id, self._channel, self._own.ctx, hello.user, hello.identity, hello.role, certificate
         )
+
+    def _ask(self, introduction: Introduction, wall: float) -> float | None:
+        member = introduction.member
         try:
-            return self._trust.check(claim, wall)
+            return self._trust.check(self._claim(introduction), wall)
         except HelloRefused:
             # Asked once more in vain, it keeps what it sent.
             if member not in self._refused:
@@ -194,6 +197,15 @@ class Peers:
                 if len(self._refused) > REFUSED_MAX:
                     self._refused.popitem(last=False)
             raise
+
+    def vouch(self, introduction: Introduction, wall: float) -> None:
+        """Ask the trust policy about the author of an earlier message; nothing is kept of it.
+
+        Raises:
+            HelloRefused: it is not trusted.
+
+        """
+        self._trust.recall(self._claim(introduction), wall)
 
     def release(self, member: int) -> Peer | None:
         """Forget a member number; return its peer if no other number stands for it any more."""

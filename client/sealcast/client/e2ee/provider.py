@@ -72,6 +72,15 @@ class KeyProvider(Protocol):
     def joined(self, roster: Iterable[Introduction], now: float, wall: float) -> Iterable[Refused]:
         """Take the members that are there after this side has joined; return who is not admitted."""
 
+    def vouch(self, introduction: Introduction, wall: float) -> None:
+        """Return if the author of an earlier message is trusted; nothing changes. Raises HelloRefused."""
+
+    def reading(self, sender: Sender, epoch: int, step: int) -> BaseKey | None:
+        """Return the base key that a kept message opens with, own ones included, or None.
+
+        As ``receiving``, but for epochs too that are over for what comes in live.
+        """
+
     def add_member(self, introduction: Introduction, now: float, wall: float) -> None:
         """Admit a member; raises HelloRefused when it is not trusted."""
 

@@ -24,7 +24,7 @@ from .beacon import Beacon, read_beacon
 from .company import Companion, Company
 from .context import EPOCH_BITS, pack_kid, unpack_kid
 from .gate import Gate, Passage
-from .hold import HOLD_EACH, Hold
+from .hold import HOLD_EACH, HOLD_SECONDS, MESSAGE_SECONDS, Hold
 from .keyring import Stale
 from .layers import ALWAYS_SIGNED, OpenLayers
 from .lifetime import Uncopyable
@@ -46,6 +46,8 @@ _SIGNED_FIRST: Final = frozenset(SEALED << 4 | kind for kind in ALWAYS_SIGNED)
 """The first byte of frames that must be signed."""
 _TWO_BYTE_KID: Final = 0x90
 _LEAST: Final = BYTES + 3
+_AUTHOR: Final = 2**32
+"""Added to the numbers of authors: no number on the wire is that large, so no live frame opens as theirs."""
 
 
 class Received(NamedTuple):
@@ -57,6 +59,8 @@ class Received(NamedTuple):
     opened: Opened
     offset: int | None
     """The message's place in the channel, as it was handed to ``receive``: places grow, over epochs too."""
+    historical: bool = False
+    """Whether nothing has proved that its sender was there when it came: see ``Receiving.recover``."""
 
     @property
     def size(self) -> int:
@@ -69,12 +73,14 @@ class _Waiting(NamedTuple):
     data: bytes
     offset: int | None
     since: float
+    recovered: bool = False
 
 
 class Receiving(Uncopyable):
     """Opens what comes in. One thread at a time."""
 
     __slots__ = (
+        "_authors",
         "_batches",
         "_clear",
         "_company",
@@ -115,6 +121,7 @@ class Receiving(Uncopyable):
         self._passages: dict[tuple[int, int], Passage] = {}
         self._clear: set[tuple[int, int]] = set()
         self._distrusted: dict[tuple[Name, int], bool] = {}
+        self._authors: dict[int, Companion] = {}
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self.ready: list[Received] = []
         """What became deliverable by something else than ``receive``."""
@@ -137,23 +144,49 @@ class Receiving(Uncopyable):
             assert companion is not None, "only members have keys that are clear"
             received = Received(number, companion.sender.user, opened, offset)
             return self._order.let([received]) if self._order else [received]
+        return self._let(_Waiting(number, bytes(data), offset, now), now)
+
+    def recover(self, number: int, data: bytes, now: float, offset: int) -> list[Received]:
+        """Take a message that was sent while this side was away; return what may be delivered now, in order.
+
+        *number* is what its sender had then: that of a member or of an author that was admitted. It counts
+        like every frame of its sender, so it is delivered once and never again. It does not wait for proof
+        that its sender is here now, since the sender may be gone: without the proof it is *historical*.
+
+        Raises:
+            SealError: as ``receive``, but for NotFresh.
+
+        """
+        if len(data) < _LEAST or data[0] & 15 != Kind.MESSAGE:
+            raise OpenFailed("only messages are recovered")
+        if not data[1] & SIGNED and data[0] >> 4 == SEALED:
+            raise Unsigned
+        return self._let(_Waiting(number, data, offset, now, recovered=True), now)
+
+    def _let(self, waiting: _Waiting, now: float) -> list[Received]:
         self.stirred = True
         try:
-            return self._order.let(self._take(_Waiting(number, bytes(data), offset, now), now))
+            return self._order.let(self._take(waiting, now))
         except KeyMissing:
-            waiting = _Waiting(number, bytes(data), offset, now)
             if not self._wait(waiting):
                 raise
-            self._order.wait(offset)
+            self._order.wait(waiting.offset)
             return []
+
+    def _whose(self, waiting: _Waiting) -> tuple[int, Companion | None]:
+        """Return under which number the opener knows the sender, and who that is."""
+        companion = self._company.get(waiting.member)
+        if companion is None and waiting.recovered:
+            return waiting.member + _AUTHOR, self._authors.get(waiting.member)
+        return waiting.member, companion
 
     def _wait(self, waiting: _Waiting) -> bool:
         """Let a frame wait for its key; return False if there is no room, or the key never comes.
 
         That is so when a later epoch or step is held: it was sealed before this side was given a key.
         """
-        companion = self._company.get(waiting.member)
-        if companion is None:
+        _, companion = self._whose(waiting)
+        if companion is None or self._company.number(companion.name) is None:
             return False
         _, epoch, _ = unpack_kid(read_header(waiting.data, BYTES)[0])
         newest = self._provider.held(companion.sender)
@@ -161,7 +194,8 @@ class Receiving(Uncopyable):
             return False
         if self._provider.receiving(companion.sender, epoch, STEP_MAX) is not None:
             return False
-        return self._keyless.put(companion.name, waiting, len(waiting.data), waiting.since)
+        patience = _patience(waiting.offset)
+        return self._keyless.put(companion.name, waiting, len(waiting.data), waiting.since, patience)
 
     def retry(self, names: Iterable[Name] | None, now: float) -> None:
         """Try again what waits for the keys of these senders, of all if None."""
@@ -179,22 +213,24 @@ class Receiving(Uncopyable):
                 self.ready += self._order.settle(waiting.offset, [])
 
     def _take(self, waiting: _Waiting, now: float) -> list[Received]:
-        number, data, offset, _ = waiting
+        data, offset = waiting.data, waiting.offset
+        number, companion = self._whose(waiting)
         opened = self.opener.open(number, data)
-        companion = self._company.get(number)
-        assert companion is not None, "only members have keys"
+        assert companion is not None, "only members and authors have keys"
         kid, ctr, _ = read_header(data, BYTES)
         passage = self._passage(number, companion, kid, now)
         if opened.descriptor.kind is Kind.CONTROL:
             return self._control(companion, kid, passage, opened.payload, now)
         if self._batches is not None and opened.descriptor.kind not in ALWAYS_SIGNED:
             self._batches.note(companion.name, kid, ctr, data, now)
-        received = Received(number, companion.sender.user, opened, offset)
-        if self._gate.is_open(passage):
-            if self._batches is None:
-                self._clear.add((number, kid & 0xFF))
+        fresh = self._gate.is_open(passage)
+        historical = waiting.recovered and not fresh
+        received = Received(waiting.member, companion.sender.user, opened, offset, historical)
+        if fresh and self._batches is None and number < _AUTHOR:
+            self._clear.add((number, kid & 0xFF))
+        if fresh or historical:
             return [received]
-        if not self._gate.hold.put(passage, received, len(opened.payload), now):
+        if not self._gate.hold.put(passage, received, len(opened.payload), now, _patience(offset)):
             raise NotFresh
         self._order.wait(offset)
         return []
@@ -250,6 +286,18 @@ class Receiving(Uncopyable):
         identity = Ed25519PublicKey.from_public_bytes(companion.hello.identity)
         self.opener.admit(number, companion.sender, hello_id, identity)
 
+    def admit_author(self, number: int, companion: Companion, hello_id: bytes) -> None:
+        """Let ``recover`` open what *companion* sent when it had *number*; raises HelloRefused."""
+        identity = Ed25519PublicKey.from_public_bytes(companion.hello.identity)
+        self.opener.admit(number + _AUTHOR, companion.sender, hello_id, identity)
+        self._authors[number] = companion
+
+    def dismiss_authors(self) -> None:
+        """Recover nothing more of senders that are not members."""
+        for number in tuple(self._authors):
+            del self._authors[number]
+            self.dismiss(number + _AUTHOR)
+
     def dismiss(self, number: int) -> None:
         """Open nothing more of member *number*. What it sent before may still be delivered."""
         self.opener.dismiss(number)
@@ -268,15 +316,25 @@ class Receiving(Uncopyable):
         self._distrusted = {key: kept for key, kept in self._distrusted.items() if key[0] != name}
 
     def resume(self, now: float) -> None:
-        """Note that this side was away until now."""
+        """Note that this side was away until now, and that the company is that of now.
+
+        Messages that had come before and waited for proof wait on, for as long as at first, if their
+        senders are here. Those of the others are like what is recovered: no proof will come.
+        """
         self.stirred = True
         self._watch.pause(now)
+        waited = self._gate.hold.sift(lambda received: received.offset is not None)
+        for passage, received in sorted(waited, key=lambda each: each[1].offset or 0):
+            here = self._company.number(passage[0]) is not None
+            if not here or not self._gate.hold.put(passage, received, received.size, now, MESSAGE_SECONDS):
+                self.ready += self._order.settle(received.offset, [received._replace(historical=True)])
 
     def drop_keys(self, stale: Iterable[Stale]) -> None:
         """Drop what was derived from keys that are gone."""
         for name, epoch, below in stale:
             self.opener.forget_keys(name, epoch, below)
-            for number in self._company.numbers(name):
+            authors = (number + _AUTHOR for number, author in self._authors.items() if author.name == name)
+            for number in (*self._company.numbers(name), *authors):
                 for step in range(below):
                     self._clear.discard((number, kid := pack_kid(0, epoch, step)))
                     self._passages.pop((number, kid), None)
@@ -319,6 +377,11 @@ class Receiving(Uncopyable):
         if self._batches is not None:
             self._judge(self._batches.handle_timeout(now))
 
+    @property
+    def held(self) -> int | None:
+        """The place of the first message that waits; None when none does."""
+        return self._order.first
+
     def take_ready(self) -> list[Received]:
         """Return what became deliverable by something else than ``receive``."""
         taken, self.ready = self.ready, []
@@ -339,3 +402,8 @@ class Receiving(Uncopyable):
     def _tell(self, notice: Notice) -> None:
         self.stirred = True
         self._notices.append(notice)
+
+
+def _patience(offset: int | None) -> float:
+    """Return how long something may wait: a message, which has a place, for longer than a frame."""
+    return HOLD_SECONDS if offset is None else MESSAGE_SECONDS

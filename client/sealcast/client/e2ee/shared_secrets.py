@@ -134,6 +134,11 @@ class SharedSecrets(Uncopyable):
             return None
         return BaseKey(kept[0], 0, base_key(kept[1], sender, kept[0]))
 
+    def reading(self, sender: Sender, epoch: int, step: int) -> BaseKey | None:
+        """Return any sender's base key in a kept epoch, also when the sender has moved on."""
+        kept = self._epochs.get(epoch)
+        return None if kept is None or step else BaseKey(kept[0], 0, base_key(kept[1], sender, kept[0]))
+
     def held(self, sender: Sender, epoch: int | None = None) -> BaseKey | None:
         """Return the key of any sender in *epoch*, the present one if None; None for one without a secret."""
         wanted = self._current if epoch is None else epoch
@@ -201,6 +206,9 @@ class SharedSecrets(Uncopyable):
     def joined(self, roster: Iterable[Introduction], now: float, wall: float) -> list[Refused]:
         """Do nothing."""
         return []
+
+    def vouch(self, introduction: Introduction, wall: float) -> None:
+        """Do nothing: a shared secret names nobody."""
 
     def add_member(self, introduction: Introduction, now: float, wall: float) -> None:
         """Do nothing."""

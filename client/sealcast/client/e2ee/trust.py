@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from sealcast.client.errors import MemberNotTrusted, PrivateFileRefused, TrustStoreBusy
+from sealcast.client.errors import IdentityChanged, MemberNotTrusted, PrivateFileRefused, TrustStoreBusy
 
 from .certificate import verify_certificate
 from .hello import Role
@@ -55,6 +55,9 @@ class TrustPolicy(Protocol):
 
         """
 
+    def recall(self, claim: Claim, wall: float) -> None:
+        """Check the author of an earlier message; nothing is remembered of it. Raises as ``check``."""
+
 
 class AuthorityTrust:
     """Trusts who has a certificate of one authority, for as long as the certificate holds."""
@@ -79,6 +82,10 @@ class AuthorityTrust:
             wall=wall,
         )
         return certificate.not_after
+
+    def recall(self, claim: Claim, wall: float) -> None:
+        """Verify the claim's certificate: it has to hold today, whenever the message was sent."""
+        self.check(claim, wall)
 
 
 class CallbackTrust:
@@ -107,6 +114,10 @@ class CallbackTrust:
             raise MemberNotTrusted
         return None
 
+    def recall(self, claim: Claim, wall: float) -> None:
+        """Ask the application; raises as ``check``."""
+        self.check(claim, wall)
+
 
 class FirstUseTrust:
     """Trusts the identity key that a user had first, by a ``TrustStore``."""
@@ -129,6 +140,21 @@ class FirstUseTrust:
         except (TrustStoreBusy, PrivateFileRefused, OSError) as error:
             raise MemberNotTrusted("the trust store cannot be used, so nobody is trusted by it") from error
         return None
+
+    def recall(self, claim: Claim, wall: float) -> None:
+        """Compare with the store. What a relay says of the past decides nothing about the present.
+
+        Raises:
+            IdentityChanged: the user is known by another key.
+            MemberNotTrusted: the store cannot be used.
+
+        """
+        try:
+            known = self._store.known(claim.app_id, claim.user)
+        except (PrivateFileRefused, OSError) as error:
+            raise MemberNotTrusted("the trust store cannot be used, so nobody is trusted by it") from error
+        if known is not None and known.identity != claim.identity:
+            raise IdentityChanged
 
 
 def trust_policy(

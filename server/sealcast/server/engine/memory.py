@@ -6,11 +6,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
+from ..budget import Used
 from ..interfaces import (
     Author,
     Broker,
+    Change,
     ChannelKey,
     Entry,
+    ItemBounds,
+    Items,
     Keep,
     Kept,
     Message,
@@ -19,6 +23,7 @@ from ..interfaces import (
     Sink,
     Subscription,
 )
+from ..metadata import Refused
 from .stream import Stream
 
 __all__ = ["MemoryBroker"]
@@ -44,6 +49,8 @@ class MemoryBroker:
         self._streams: dict[ChannelKey, tuple[Stream, Sink]] = {}
         self._idle: dict[str, OrderedDict[str, Stream]] = {}
         self._idle_bytes: dict[str, int] = {}
+        self._used: dict[str, Used] = {}
+        """The bytes of metadata of each app."""
         self._remembered = remembered
         self._total = total
 
@@ -67,7 +74,7 @@ class MemoryBroker:
 
     def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
         """Start delivering a channel's turns to *sink*; return where it stands now."""
-        stream = self._take_idle(key) or Stream(keep)
+        stream = self._take_idle(key) or Stream(keep, self._used.setdefault(key.app_id, Used()))
         stream.allow(keep)
         self._streams[key] = (stream, sink)
         return Subscription(stream.position, stream.last_member)
@@ -75,14 +82,16 @@ class MemoryBroker:
     def unsubscribe(self, key: ChannelKey) -> None:
         """Stop delivering and remember where the channel stands."""
         stream, _ = self._streams.pop(key)
-        if stream.offset == 0:
+        if stream.blank:
             return  # nothing was placed: there is nothing to continue
         # One for each app: what one does must not make another's be forgotten.
         idle = self._idle.setdefault(key.app_id, OrderedDict())
         idle[key.channel] = stream
         self._idle_bytes[key.app_id] = self._idle_bytes.get(key.app_id, 0) + stream.size
         while len(idle) > self._remembered or self._idle_bytes[key.app_id] > self._total:
-            self._take_idle(ChannelKey(key.app_id, next(iter(idle))))
+            forgotten = self._take_idle(ChannelKey(key.app_id, next(iter(idle))))
+            assert forgotten is not None
+            forgotten.shelf.clear()
 
     def since(self, key: ChannelKey, position: Position, most: int, most_bytes: int) -> Sequence[Kept] | None:
         """Return every message after *position*; None if one is missing, or there are too many."""
@@ -104,6 +113,30 @@ class MemoryBroker:
     def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
         """Return the offsets of the messages of one run."""
         return self._streams[key][0].repeats.of_run(user, run)
+
+    def get_items(self, key: ChannelKey) -> Items:
+        """Return the metadata of a channel."""
+        return self._streams[key][0].shelf.items
+
+    def set_item(
+        self,
+        key: ChannelKey,
+        name: str,
+        value: bytes | None,
+        revision: int | None,
+        author: Author,
+        bounds: ItemBounds,
+        done: Callable[[Change | str], None],
+    ) -> None:
+        """Change the metadata of a channel; *done* is called before this returns."""
+        stream, _ = self._streams[key]
+        try:
+            change = stream.shelf.plan(name, value, revision, author, bounds)
+        except Refused as refused:
+            done(refused.name)
+            return
+        stream.change(change)
+        done(change)
 
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:
         """Throw away the kept messages up to and including an offset, or all; return how many."""

@@ -10,7 +10,9 @@ from collections.abc import Collection
 
 from sealcast.protocol.envelope import MESSAGE_START
 
-from ..interfaces import Author, Keep, Kept, Message, Position
+from ..budget import Used
+from ..interfaces import Author, Change, Keep, Kept, Message, Position
+from ..metadata import Shelf
 from .repeats import MOST, Identity, Repeats
 from .ring import COST, Ring
 
@@ -27,19 +29,22 @@ class Stream:
 
     Args:
         keep: what is kept.
+        used: where the bytes of metadata are counted, with other channels.
         epoch: names the run; a new one by default.
 
     """
 
-    __slots__ = ("_authors", "epoch", "keep", "last_member", "offset", "repeats", "ring")
+    __slots__ = ("_authors", "epoch", "keep", "last_member", "offset", "repeats", "ring", "shelf")
 
-    def __init__(self, keep: Keep, epoch: str = "") -> None:
+    def __init__(self, keep: Keep, used: Used, epoch: str = "") -> None:
         self.epoch = epoch or secrets.token_hex(8)
         self.offset = 0
         self.keep = keep
         self.last_member = 0
         self.ring = Ring(keep)
         self.repeats = Repeats(max(MOST, keep.messages))
+        self.shelf = Shelf(used)
+        """The channel's metadata."""
         self._authors: dict[int, tuple[Author, int]] = {}
         """By member number: who it was, and how many of its messages are kept."""
 
@@ -52,7 +57,17 @@ class Stream:
     def size(self) -> int:
         """Bytes of what is kept, roughly."""
         hellos = sum(len(author.hello or b"") + COST for author, _ in self._authors.values())
-        return self.ring.size + hellos
+        return self.ring.size + hellos + self.shelf.cost
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing has ever happened that could be continued."""
+        return self.offset == 0 and self.shelf.revision == 0
+
+    def change(self, change: Change) -> None:
+        """Make a change of metadata that was planned."""
+        self.shelf.make(change)
+        self.last_member = max(self.last_member, change.author.member)
 
     def place(self, entry: Message, at: float) -> Kept:
         """Give a message the next offset, and keep it."""

@@ -1,0 +1,302 @@
+"""The journal in a SQLite file: one writer thread, a transaction for each batch, on disk when reported.
+
+WAL with ``synchronous=FULL``: a commit that was reported outlives a crash of the machine, as far as the disk
+keeps its own promises. The file is the relay's alone: a lock beside it keeps a second one away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from ..interfaces import Author, ChannelKey, EngineDown, Item, Kept
+from .journal import Batch, Journal, Loaded, Mark, Row
+from .repeats import MOST, Identity
+
+__all__ = ["JournalUnusable", "SqliteJournal"]
+
+VERSION: Final = 1
+BUSY: Final = 2.0
+"""Seconds that a write waits for another process that holds the file."""
+SWEEP_EVERY: Final = 60.0
+
+_SCHEMA: Final = """
+CREATE TABLE channel (
+    id INTEGER PRIMARY KEY, app TEXT NOT NULL, name TEXT NOT NULL,
+    epoch TEXT NOT NULL, place INTEGER NOT NULL,
+    last_member INTEGER NOT NULL, revision INTEGER NOT NULL, ttl REAL NOT NULL, floor INTEGER NOT NULL,
+    UNIQUE (app, name)
+) STRICT;
+CREATE TABLE author (
+    channel INTEGER NOT NULL, member INTEGER NOT NULL, user TEXT NOT NULL, hello BLOB,
+    PRIMARY KEY (channel, member)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE message (
+    channel INTEGER NOT NULL, place INTEGER NOT NULL, member INTEGER NOT NULL, at REAL NOT NULL,
+    user TEXT NOT NULL, run BLOB NOT NULL, ref INTEGER NOT NULL, data BLOB,
+    PRIMARY KEY (channel, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE item (
+    channel INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
+    member INTEGER NOT NULL, user TEXT NOT NULL, hello BLOB,
+    PRIMARY KEY (channel, name)
+) STRICT, WITHOUT ROWID;
+"""
+# Offsets are u64 on the wire and i64 here: a channel would need centuries to notice.
+
+_Report: TypeAlias = Callable[[Exception | None], None]
+
+
+class JournalUnusable(Exception):
+    """The file cannot be used; the text names it and says why."""
+
+
+class SqliteJournal:
+    """A journal in one file.
+
+    Args:
+        path: the file; it is made when it is not there, readable by its owner alone.
+
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._jobs: queue.SimpleQueue[tuple[Batch, _Report] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = -1
+
+    def open(self) -> None:
+        """Take the file and start the writer; to be called in the event loop.
+
+        Raises:
+            JournalUnusable: another relay has the file, or it is none of ours, damaged, or cannot be written.
+
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._take_lock()
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._reader = self._connect()
+            self._prepare(self._reader)
+        except (OSError, sqlite3.Error) as error:
+            self._drop_lock()
+            raise JournalUnusable(f"{self._path}: {_said(error)}") from None
+        except JournalUnusable:
+            self._drop_lock()
+            raise
+        self._thread = threading.Thread(target=self._run, name="sealcast journal", daemon=True)
+        self._thread.start()
+
+    def commit(self, batch: Batch, done: _Report) -> None:
+        """Write a batch; *done* is called later, in the event loop."""
+        self._jobs.put((batch, done))
+
+    async def close(self) -> None:
+        """Write what is waiting, and let the file go."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join)
+            self._reader.close()
+        self._drop_lock()
+
+    # --- reading, in the event loop ---
+
+    def load(self, key: ChannelKey, repeats: int) -> Loaded | None:
+        """Return a channel; None when it was never written down. Raises EngineDown."""
+        try:
+            return self._load(key, repeats)
+        except sqlite3.Error as error:
+            raise EngineDown(f"{self._path}: {_said(error)}") from None
+
+    def _load(self, key: ChannelKey, repeats: int) -> Loaded | None:
+        ask = self._reader.execute
+        found = ask(
+            "SELECT id, epoch, place, last_member, revision, ttl, floor FROM channel"
+            " WHERE app = ? AND name = ?",
+            key,
+        ).fetchone()
+        if found is None:
+            return None
+        channel, *mark = found
+        authors = {
+            member: Author(member, user, hello)
+            for member, user, hello in ask(
+                "SELECT member, user, hello FROM author WHERE channel = ?", (channel,)
+            )
+        }
+        rows: list[Row] = []
+        known: list[tuple[Identity, int]] = []
+        floor = mark[-1]
+        for place, member, at, user, run, ref, data in ask(
+            "SELECT place, member, at, user, run, ref, data FROM message WHERE channel = ?"
+            " AND place > ? ORDER BY place",
+            (channel, min(floor, mark[1] - repeats)),
+        ):
+            identity = Identity(user, run, ref)
+            known.append((identity, place))
+            if data is not None and place > floor:
+                author = authors.get(member, Author(member, user, None))
+                rows.append(Row(Kept(place, member, at, data), author, identity))
+            else:
+                rows.clear()  # what is before a gap is kept no more
+        items = [
+            Item(name, value, revision, Author(member, user, hello))
+            for name, value, revision, member, user, hello in ask(
+                "SELECT name, value, revision, member, user, hello FROM item WHERE channel = ?"
+                " ORDER BY revision",
+                (channel,),
+            )
+        ]
+        return Loaded(Mark(*mark), rows, known, items)
+
+    def metadata(self) -> dict[str, int]:
+        """Return the bytes that the metadata of each app takes."""
+        return dict(
+            self._reader.execute(
+                "SELECT app, sum(length(item.name) + length(value) + length(user)"
+                " + coalesce(length(hello), 0))"
+                " FROM item JOIN channel ON channel.id = item.channel GROUP BY app"
+            )
+        )
+
+    # --- writing, in the thread ---
+
+    def _run(self) -> None:
+        connection = self._connect()
+        try:
+            while True:
+                try:
+                    job = self._jobs.get(timeout=SWEEP_EVERY)
+                except queue.Empty:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._sweep(connection)
+                    continue
+                if job is None:
+                    return
+                batch, done = job
+                error = self._write(connection, batch)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it
+                    self._loop.call_soon_threadsafe(done, error)
+        finally:
+            connection.close()
+
+    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Exception | None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for key, mark in batch.marks.items():
+                    self._write_channel(connection, key, mark, batch)
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            return JournalUnusable(f"{self._path}: {_said(error)}")
+        return None
+
+    def _write_channel(
+        self, connection: sqlite3.Connection, key: ChannelKey, mark: Mark, batch: Batch
+    ) -> None:
+        (channel,) = connection.execute(
+            "INSERT INTO channel (app, name, epoch, place, last_member, revision, ttl, floor)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE SET"
+            " place = excluded.place, last_member = max(last_member, excluded.last_member),"
+            " revision = excluded.revision, ttl = excluded.ttl, floor = excluded.floor RETURNING id",
+            (*key, *mark),
+        ).fetchone()
+        rows = [row for other, row in batch.rows if other == key]
+        connection.executemany(
+            "INSERT INTO author (channel, member, user, hello) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (channel, member) DO NOTHING",
+            {(channel, *row.author) for row in rows},
+        )
+        connection.executemany(
+            "INSERT INTO message (channel, place, member, at, user, run, ref, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(channel, *row.kept[:3], *row.identity, row.kept.data) for row in rows],
+        )
+        for other, change in batch.changes:
+            if other == key and change.value is None:
+                connection.execute("DELETE FROM item WHERE channel = ? AND name = ?", (channel, change.name))
+            elif other == key:
+                connection.execute(
+                    "INSERT OR REPLACE INTO item (channel, name, value, revision, member, user, hello)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (channel, change.name, change.value, change.revision, *change.author),
+                )
+        connection.execute(
+            "UPDATE message SET data = NULL WHERE channel = ? AND place <= ? AND data IS NOT NULL",
+            (channel, mark.floor),
+        )
+        connection.execute(
+            "DELETE FROM message WHERE channel = ? AND place <= ? AND data IS NULL",
+            (channel, mark.offset - MOST),
+        )
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Let go what is too old in channels that nobody is in, and senders of whom nothing is kept."""
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            "UPDATE message SET data = NULL WHERE data IS NOT NULL AND at <= unixepoch('subsec')"
+            " - (SELECT ttl FROM channel WHERE id = message.channel)"
+        )
+        connection.execute(
+            "DELETE FROM author WHERE NOT EXISTS (SELECT 1 FROM message WHERE channel = author.channel"
+            " AND member = author.member AND data IS NOT NULL)"
+        )
+        connection.execute("COMMIT")
+
+    # --- the file ---
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables:
+                raise JournalUnusable(f"{self._path}: is a database of something else; name another file")
+            connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+        elif version != VERSION:
+            raise JournalUnusable(
+                f"{self._path}: was written by another version ({version}, this one has {VERSION})"
+            )
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise JournalUnusable(f"{self._path}: is damaged; restore a copy, or move it away to start anew")
+
+    def _take_lock(self) -> None:
+        path = self._path.with_name(f"{self._path.name}.lock")
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalUnusable(f"{self._path}: another relay is using it") from None
+
+    def _drop_lock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)
+
+
+_: type[Journal] = SqliteJournal
