@@ -34,7 +34,7 @@ class Archive:
         if not found:
             return None if found is None else []
         own = self._broker.sent_by(self._key, member.user, member.run) if member.run else ()
-        return [kept for kept in found if kept.offset not in own]
+        return [kept for kept in found if kept.offset not in own and kept.member != member.number]
 
     def page(self, *, after: int, before: int | None, limit: int, most_bytes: int) -> Page:
         """Return messages below *before*, or above *after*."""

@@ -122,7 +122,7 @@ class AppLimits(_Section):
     """The bounds of an app; `welcome` announces them."""
 
     frame: int = _option(256 * 1024, "largest frame, from its descriptor on", unit="B", ge=64, le=16 * 2**20)
-    message: int = _option(64 * 1024, "largest message, likewise", unit="B", ge=64, le=16 * 2**20)
+    message: int = _option(64 * 1024, "largest message, likewise", unit="B", ge=64, le=4 * 2**20)
     connections: int = _option(20_000, "connections of the app at the same time", ge=1)
     channels: int = _option(10_000, "channels of the app at the same time", ge=1)
     members: int = _option(1_000, "members of one channel", ge=1, le=60_000)

@@ -76,6 +76,7 @@ def _history(asked: Asked) -> None:
     if control.limit == 0:
         asked.answer(Refusal("bad_request"))
         return
+    channel.flush_to(asked.member)  # what is live comes before the page that has it too
     found, more = channel.archive.page(
         after=control.after, before=control.before, limit=control.limit, most_bytes=PAGE_BYTES
     )
@@ -143,8 +144,8 @@ def _answer_in_order(asked: Asked, control: Control) -> None:
 def _presence(asked: Asked) -> None:
     """Answer with everybody who is there."""
     channel = asked.member.channel
-    others = tuple(other.info for other in channel.members.values() if other is not asked.member)
-    _answer_in_order(asked, Present(channel=channel.number, members=others, total=len(channel.members)))
+    others = tuple(other.info for other in channel.others(asked.member))
+    _answer_in_order(asked, Present(channel=channel.number, members=others, total=len(others) + 1))
 
 
 def _state(asked: Asked) -> None:

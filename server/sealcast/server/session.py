@@ -34,6 +34,7 @@ _FRAME: Final = envelope.FRAME
 _MESSAGE: Final = envelope.MESSAGE
 _MESSAGE_KIND: Final = int(Kind.MESSAGE)
 _CROWDED: Final = Shortage(0.1, "channel_backlog")
+_UNSTORED: Final = Shortage(0.5, "storage_backlog")
 
 
 class Session(Answering):
@@ -107,6 +108,8 @@ class Session(Answering):
             shortage = self._ask(member, len(data))
         if shortage is None and member.meter is not None:
             shortage = member.meter.message(self._hub.clock.monotonic())
+        if shortage is None and member.channel.storing_slowly:
+            shortage = _UNSTORED
         if shortage is not None:
             self._limit(shortage, ref, member.channel.number)
             return
