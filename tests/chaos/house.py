@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["APP_ID", "CERTIFICATE", "Proxy", "RelayProcess", "free_port"]
+__all__ = ["APP_ID", "CERTIFICATE", "Pair", "Proxy", "RelayProcess", "free_port"]
 
 APP_ID = "0123456789abcdef0123456789abcdef"
 CERTIFICATE = "fedcba9876543210fedcba9876543210"
@@ -141,7 +139,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._target = port
         self._server: asyncio.Server | None = None
-        self._pairs: list[_Pair] = []
+        self._pairs: list[Pair] = []
         self.port = 0
 
     async def start(self) -> None:
@@ -159,12 +157,12 @@ class Proxy:
         await self._server.wait_closed()
 
     @property
-    def pairs(self) -> list[_Pair]:
+    def pairs(self) -> list[Pair]:
         """The connections that there are."""
         return [pair for pair in self._pairs if not pair.over.is_set()]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pair = _Pair(reader, writer)
+        pair = Pair(reader, writer)
         self._pairs.append(pair)
         try:
             await pair.run(self._target)
@@ -173,7 +171,7 @@ class Proxy:
             pair.over.set()
 
 
-class _Pair:
+class Pair:
     """One connection on its way through the proxy."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -230,6 +228,3 @@ class _Pair:
                 await writer.drain()
                 if self._pause:
                     await asyncio.sleep(self._pause)
-
-
-Fault = Callable[[random.Random, Proxy], None]
