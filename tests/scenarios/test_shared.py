@@ -35,7 +35,7 @@ from sealcast.client import (
 from sealcast.protocol.errors import InvalidName
 from sealcast.server.interfaces import ChannelKey
 
-from .test_sdk_relay import APP, PATIENCE, E, Lab, Wire, rest, told
+from .sdk_lab import APP, PATIENCE, E, Lab, Wire, rest, told
 
 
 @pytest_asyncio.fixture
