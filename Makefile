@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test simulate test-blind verify-blind lint docs bench bench-quick bench-peers build clean
+.PHONY: help setup demo test simulate chaos test-blind verify-blind lint docs bench bench-quick bench-peers build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
@@ -27,6 +27,9 @@ test: setup  ## Run the tests and print their coverage
 
 simulate: setup  ## Replay a simulated conversation: make simulate SEED=7
 	@$(BIN)/python -m tests.simulator.judging $(SEED)
+
+chaos: setup  ## Kill, stall and cut a relay under load for minutes (ARGS='--seed 7 --minutes 5')
+	@$(BIN)/python -m tests.chaos.conversation $(ARGS)
 
 test-blind: $(BLIND)/.ready  ## Run the tests of relay and protocol where no cipher library is installed
 	@if $(BLIND)/bin/python -c 'import cryptography' 2>/dev/null; then \

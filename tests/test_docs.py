@@ -211,3 +211,21 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
         assert (ROOT / path).exists(), path
     for path in re.findall(r"\bdocs/[\w-]+\.md\b", prose(page)):
         assert (ROOT / path).is_file(), path
+
+
+# --- guarantees ---
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("| ") and not row.startswith("| promise")]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", row.rsplit("|", 2)[1])
+        assert named, row
+        for file, name in named:
+            text = (ROOT / file).read_text("utf-8")
+            assert not name or re.search(rf"^(?:async )?(?:def|class) {name}\b", text, re.MULTILINE), (
+                file,
+                name,
+            )

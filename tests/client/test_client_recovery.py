@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import ANY
 
 from sealcast.client import (
     Disconnected,
@@ -294,6 +295,26 @@ async def test_what_waited_before_the_gap_keeps_its_place_before_what_is_recover
         (b"behind it", 3, False),
     ]
     assert room.position == Place(epoch="epoch-one", offset=3)
+
+
+async def test_an_author_with_a_name_that_no_user_can_have_ends_the_connection(relay, lab):
+    room, bob = await gap(relay, lab, b"one")
+    relay.room("standup").peers.remove(bob)
+    relay.room("standup").introduced[bob.number] = controls.MemberInfo(member=bob.number, user="\n")
+    lab.naps.release()
+    assert (await lab.rest(room))[-1] == Left(4501, "protocol_error", ANY)
+
+
+async def test_what_the_relay_sends_back_of_this_side_is_not_taken_for_anothers(relay, lab):
+    room, _ = await gap(relay, lab)
+    channel = relay.room("standup")
+    own = relay.sessions[0].last(controls.Join).hello
+    other = relay.peer("standup", "alice", lab.key)
+    await other.message(b"by alice, it says")
+    channel.introduced[other.number] = controls.MemberInfo(member=other.number, user="alice", hello=own)
+    lab.naps.release()
+    assert await lab.told(room, Resumed) == Resumed(True, 0)
+    assert await lab.told(room, SealFailure) == SealFailure(other.number, "alice", "hello_refused")
 
 
 # --- a new process that has kept its place ---

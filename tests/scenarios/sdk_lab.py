@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from sealcast.client import Backoff, Channel, Client, Event, Key, Options
 from sealcast.client.tokens import mint
-from sealcast.server.config import AppConfig, AppPolicy, Config, ServerConfig
+from sealcast.server.config import AppConfig, AppPolicy, Config, ServerConfig, StorageConfig
 from sealcast.server.relay import Relay
 
-__all__ = ["APP", "CERTIFICATE", "OTHER_APP", "PATIENCE", "Lab", "Wire", "rest", "told"]
+__all__ = ["APP", "CERTIFICATE", "OTHER_APP", "PATIENCE", "E", "Lab", "Wire", "rest", "told"]
 
 APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 OTHER_APP = "abcdef0123456789abcdef0123456789"
@@ -84,6 +84,7 @@ class Lab:
         self.stack = stack
         self.secret = secrets.token_bytes(32)
         self.port = 0
+        self.storage = StorageConfig()
 
     @property
     def key(self) -> Key:
@@ -98,7 +99,7 @@ class Lab:
         app = AppConfig(app_id=APP, certificate=CERTIFICATE, policy=AppPolicy(**policy), **(more or {}))
         other = AppConfig(app_id=OTHER_APP, certificate=CERTIFICATE)
         server = ServerConfig(port=self.port, close=0.5, drain_spread=0.0)
-        relay = Relay(Config(server=server, apps=(app, other)))
+        relay = Relay(Config(server=server, storage=self.storage, apps=(app, other)))
         _, self.port = await relay.start()
         return relay
 

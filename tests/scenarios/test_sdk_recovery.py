@@ -26,6 +26,7 @@ from sealcast.client import (
     Resumed,
     SealFailure,
 )
+from sealcast.server.config import StorageConfig
 
 from .sdk_lab import APP, PATIENCE, Lab, Wire, told
 
@@ -224,6 +225,30 @@ async def test_a_new_process_goes_on_where_the_last_one_was(lab):
     ]
     await bob.send(b"live")
     assert [(one.data, one.historical) for one in await messages(second, 1)] == [(b"live", False)]
+
+
+async def test_a_relay_that_stores_its_messages_is_found_again_with_all_of_them(tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        lab = Lab(stack)
+        lab.storage = StorageConfig(engine="sqlite", path=str(tmp_path / "messages.db"))
+        relay = await lab.serve()
+        rooms = [await lab.join(await lab.client(), "standup", user) for user in ("alice", "bob")]
+        sent: list[int] = []
+
+        async def speak() -> None:
+            for number in range(100):
+                sent.append((await rooms[0].send(b"%d" % number, timeout=30)).offset)
+
+        speaking = asyncio.create_task(speak())
+        heard = [int(one.data) for one in await messages(rooms[1], 20)]
+        await relay.stop()
+        stack.push_async_callback((await lab.serve()).stop)
+        assert await until(rooms[1], Resumed) == Resumed(True, 0)
+        heard += [int(one.data) for one in await messages(rooms[1], 80 - (len(heard) - 20))]
+        await speaking
+        assert sent == list(range(1, 101))
+        assert [int(one.data) async for one in rooms[1].history(limit=200)] == list(range(100))
+        await lab.stack.aclose()
 
 
 def managed(authority: Authority, user: str) -> Key:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from sealcast.protocol import envelope
 from sealcast.protocol.codes import Code
@@ -14,7 +17,9 @@ from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
 from sealcast.server.budget import Used
 from sealcast.server.channel import Channel
+from sealcast.server.clock import TimingWheel
 from sealcast.server.config import DeliveryPolicy
+from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.engine.stream import Stream
 from sealcast.server.interfaces import (
     NOTICE,
@@ -31,6 +36,7 @@ from sealcast.server.interfaces import (
 )
 from sealcast.server.member import Member
 from sealcast.server.metrics import Metrics
+from sealcast.server.presence import PresencePolicy
 from sealcast.server.shedding import Waiting
 from sealcast.server.turns import Turns
 
@@ -102,6 +108,45 @@ class FakeBroker:
         return self.stream.erase(upto)
 
 
+class LateBroker(MemoryBroker):
+    """The memory engine; while *late*, messages wait until ``place`` or ``fail`` is called."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        super().__init__(wall)
+        self.late = True
+        self.waiting: list[tuple[ChannelKey, Message]] = []
+        self._sinks: dict[ChannelKey, Sink] = {}
+
+    def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
+        self._sinks[key] = sink
+        return super().subscribe(key, sink, keep)
+
+    def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
+        if not self.late:
+            super().publish(key, turn)
+            return
+        self.waiting += [(key, entry) for entry in turn if isinstance(entry, Message)]
+        if others := [entry for entry in turn if not isinstance(entry, Message)]:
+            super().publish(key, others)
+
+    def place(self, count: int = 1) -> None:
+        """Give the first messages that wait their places."""
+        for key, batch in self._take(count):
+            super().publish(key, batch)
+
+    def fail(self, count: int = 1) -> None:
+        """Refuse the first messages that wait."""
+        for key, batch in self._take(count):
+            self._sinks[key].refuse(batch, "not_stored")
+
+    def _take(self, count: int) -> list[tuple[ChannelKey, list[Any]]]:
+        batch, self.waiting = self.waiting[:count], self.waiting[count:]
+        return [
+            (key, [message for _, message in group])
+            for key, group in itertools.groupby(batch, key=lambda one: one[0])
+        ]
+
+
 class FakeOutlet:
     """Collects WebSocket messages; the fan-out's write and the slow path's queue are told apart."""
 
@@ -157,6 +202,7 @@ class House:
 
     def __init__(self, beside: House | None = None, number: int = 7, *, slow: bool = False) -> None:
         self.broker = FakeBroker(slow=slow)
+        self.finished: list[Channel] = []
         self.soon: list[Callable[[], None]] = beside.soon if beside else []
         self.metrics = beside.metrics if beside else Metrics()
         self.turns = beside.turns if beside else Turns(self.soon.append, lambda: NOW, self.metrics)
@@ -166,15 +212,18 @@ class House:
             encryption_required=True,
             delivery="realtime",
             keep=KEEP,
+            presence=PresencePolicy(60_000, 1.0, 0.0),
+            wheel=TimingWheel(NOW),
             broker=self.broker,
             metrics=self.metrics,
             now=lambda: NOW,
             turns=self.turns,
+            finished=self.finished.append,
         )
 
-    def add(self, user: str) -> tuple[Member, FakeOutlet]:
+    def add(self, user: str, hello: bytes | None = None, run: bytes = b"") -> tuple[Member, FakeOutlet]:
         outlet = FakeOutlet()
-        return self.channel.add(user, None, ALL, outlet, NOW), outlet
+        return self.channel.add(user, hello, ALL, outlet, NOW, run), outlet
 
     def turn(self) -> None:
         """Let the loop come round."""
@@ -220,9 +269,9 @@ def waiting(
     return Waiting.frame(data, wire, channel, since, policy, keyed=keyed)
 
 
-def message(member: Member, number: int, ref: int) -> bytes:
+def message(member: Member, number: int, ref: int, size: int = 20) -> bytes:
     head = Descriptor(Kind.MESSAGE, stream=1).encode() + encode_header(0, number)
-    return envelope.message(7, member.number, ref, head + os.urandom(20))
+    return envelope.message(7, member.number, ref, head + os.urandom(size))
 
 
 def quiet(house: House, *users: str) -> list[tuple[Member, FakeOutlet]]:

@@ -36,7 +36,7 @@ def test_every_field_is_an_option_once() -> None:
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
     assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)
-    sections = ("policy", "limits", "rates", "history")
+    sections = ("policy", "limits", "rates", "history", "presence")
     own = set(AppConfig.model_fields) - {*sections, "channels"}
     for section in sections:
         options = type(AppConfig.model_fields[section].default).model_fields

@@ -14,9 +14,11 @@ from sealcast.protocol.names import Kind, Privilege
 from sealcast.protocol.sframe import encode_header
 from sealcast.server.auth import Rights
 from sealcast.server.channel import Channel, Member
+from sealcast.server.clock import TimingWheel
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.interfaces import ChannelKey, Keep
 from sealcast.server.metrics import Metrics
+from sealcast.server.presence import PresencePolicy
 from sealcast.server.shedding import Waiting
 from sealcast.server.turns import Turns
 
@@ -57,6 +59,8 @@ class House:
             encryption_required=required,
             delivery="realtime",
             keep=Keep(100, 2**20, 60.0),
+            presence=PresencePolicy(64, 1.0, 0.0),
+            wheel=TimingWheel(NOW),
             broker=MemoryBroker(),
             metrics=self.metrics,
             now=lambda: NOW,

@@ -8,6 +8,7 @@ import pytest
 
 from sealcast.protocol.controls import Done, History, MemberInfo, Past
 from sealcast.protocol.keeping import HISTORY_MAX, PAGE_BYTES
+from sealcast.protocol.parts import HELLO_MAX
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -75,6 +76,28 @@ async def test_a_page_has_a_bound_in_bytes(lab: Lab) -> None:
     assert past.more
     rest = await page(ann, room, after=offsets(past)[-1])
     assert offsets(past) + offsets(rest) == list(range(1, 7))
+
+
+async def test_the_largest_message_that_an_app_may_allow_fits_into_a_page(lab: Lab) -> None:
+    limits = {"message": 4 * 2**20}
+    with pytest.raises(ValueError, match="less than or equal"):
+        lab.app(limits={"message": limits["message"] + 1})
+    relay = await lab.serve(lab.app(limits=limits, history={"bytes": 16 * 2**20}))
+    ann = await lab.connect(relay)
+    room = await ann.join("standup", "ann", hello=bytes(HELLO_MAX))
+    said, _ = await ann.message(room, payload=bytes(4 * 2**20 - 32))
+    assert [message.data for message in (await page(ann, room)).messages] == [said]
+
+
+async def test_what_is_live_comes_before_the_page_that_has_it_too(lab: Lab) -> None:
+    bob, room, _ = await kept(lab, 1)
+    ann = await lab.connect(lab.relays[0])
+    other = await ann.join("standup", "carol")
+    for number in range(20):
+        await ann.ws.send(other.message(900 + number))
+        past = await page(bob, room)
+        live = [item.offset for item in bob.aside if isinstance(item, lab.Message)]
+        assert live == list(range(2, past.offset + 1))
 
 
 async def test_a_channel_that_keeps_nothing_says_so(lab: Lab) -> None:

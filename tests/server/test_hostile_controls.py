@@ -84,6 +84,16 @@ async def test_what_is_no_control_ends_the_connection(lab: Lab, bomb: bytes) -> 
         {"channel": "standup", "user": "eve", "token": b"007"},
         {"channel": "standup", "user": "eve", "hello": "text"},
         {"channel": "standup", "user": "eve", "hello": bytes(controls.HELLO_MAX + 1)},
+        {"channel": "standup", "user": "eve", "run": bytes(15)},
+        {"channel": "standup", "user": "eve", "run": bytes(17)},
+        {"channel": "standup", "user": "eve", "run": "x" * 16},
+        {"channel": "standup", "user": "eve", "since": 5},
+        {"channel": "standup", "user": "eve", "since": {}},
+        {"channel": "standup", "user": "eve", "since": {"epoch": "e"}},
+        {"channel": "standup", "user": "eve", "since": {"epoch": "x" * 65, "offset": 1}},
+        {"channel": "standup", "user": "eve", "since": {"epoch": "e", "offset": -1}},
+        {"channel": "standup", "user": "eve", "since": {"epoch": "e", "offset": 1.0}},
+        {"channel": "standup", "user": "eve", "since": {"epoch": "e", "offset": True}},
     ],
     ids=lambda body: str(body)[:50],
 )
@@ -111,12 +121,54 @@ async def test_an_unknown_name_is_refused(lab: Lab, name: str) -> None:
         assert (item.ref, item.control.name) == (3, "unknown_control")
 
 
-@pytest.mark.parametrize("name", ["leave", "renew", "direct"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": None},
+        {"limit": 257},
+        {"limit": -1},
+        {"limit": 1.5},
+        {"limit": 2**64 - 1},
+        {"limit": "1"},
+        {"limit": True},
+        {"after": -1},
+        {"after": "1"},
+        {"before": -1},
+        {"before": b""},
+        {"limit": 0},
+        {"limit": 0, "before": 0},
+    ],
+    ids=str,
+)
+async def test_a_malformed_request_for_history_is_refused(lab: Lab, wrong: dict[str, Any]) -> None:
+    relay = await lab.serve()
+    async with lab.undisturbed(relay):
+        eve = await lab.connect(relay)
+        room = await eve.join("standup", "eve")
+        await eve.ws.send(control("history", 50, {"channel": room.number, "limit": 1, **wrong}))
+        item = await eve.receive()
+        assert isinstance(item, lab.Told)
+        assert isinstance(item.control, Error)
+        assert (item.ref, item.control.name) == (50, "bad_request")
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2**32, 2**64 - 1])
+@pytest.mark.parametrize("epoch", ["", "x", "é" * 64, "\0"])
+async def test_a_place_that_never_was_recovers_nothing(lab: Lab, epoch: str, offset: int) -> None:
+    relay = await lab.serve()
+    async with lab.undisturbed(relay):
+        eve = await lab.connect(relay)
+        room = await eve.join("standup", "eve", since=(epoch, offset))
+        assert not room.joined.recovered
+        assert await eve.settle() == []
+
+
+@pytest.mark.parametrize("name", ["leave", "renew", "direct", "history"])
 async def test_a_control_before_the_join_is_refused(lab: Lab, name: str) -> None:
     relay = await lab.serve()
     async with lab.undisturbed(relay):
         eve = await lab.connect(relay)
-        body = {"channel": 1, "token": "007", "member": 1, "data": b""}
+        body = {"channel": 1, "token": "007", "member": 1, "data": b"", "limit": 1}
         await eve.ws.send(control(name, 3, body))
         item = await eve.receive()
         assert isinstance(item, lab.Told)

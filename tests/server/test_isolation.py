@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sealcast.protocol.controls import MemberLeft
+from sealcast.protocol.controls import Ack, History, MemberLeft, Past
 from sealcast.protocol.names import Kind
 
 from .raw import Told
@@ -106,3 +106,34 @@ async def test_one_connection_in_two_channels_keeps_them_apart(lab: Lab) -> None
     await both.settle()
     assert await ann.settle() == [lab.Frame(standup.number, standup.member, first)]
     assert await bob.settle() == [lab.Frame(lunch.number, lunch.member, second)]
+
+
+async def test_what_is_kept_is_read_and_recovered_in_its_channel_and_nowhere_else(lab: Lab) -> None:
+    members = await house(lab)
+    said: dict[tuple[str, str], list[bytes]] = {}
+    for (app_id, channel, _), (client, room) in members.items():
+        said.setdefault((app_id, channel), []).append((await client.message(room))[0])
+    for (app_id, channel, _), (client, room) in members.items():
+        past = await client.ask(History(channel=room.number, limit=256))
+        assert isinstance(past, Past)
+        assert [message.data for message in past.messages] == said[app_id, channel]
+    epochs = {name[:2]: room.joined.epoch for name, (_, room) in members.items()}
+    assert len(set(epochs.values())) == 4
+    for (app_id, channel), epoch in itertools.product(said, set(epochs.values())):
+        late = await lab.connect(lab.relays[0], app_id)
+        room = await late.join(channel, "late", since=(epoch, 0))
+        replayed = [item.sealed for item in await late.settle() if isinstance(item, lab.Message)]
+        assert room.joined.recovered == (epoch == epochs[app_id, channel])
+        assert replayed == (said[app_id, channel] if room.joined.recovered else [])
+        await late.ws.close()
+
+
+async def test_a_message_is_the_same_one_in_its_channel_and_nowhere_else(lab: Lab) -> None:
+    relay = await lab.serve(lab.app(), lab.app(lab.OTHER_APP))
+    for app_id, channel in itertools.product((lab.APP, lab.OTHER_APP), CHANNELS):
+        client = await lab.connect(relay, app_id)
+        room = await client.join(channel, "ann", run=bytes(16))
+        for repeated in (False, True):
+            await client.ws.send(room.message(900))
+            ack = await client.told(Ack)
+            assert (ack.offset, ack.repeated) == (1, repeated)

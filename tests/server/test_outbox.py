@@ -68,6 +68,26 @@ def test_what_fits_comes_out_in_order(box: Box) -> None:
     assert (box.dropped, box.outbox.size, len(box.outbox)) == ({}, 0, 0)
 
 
+def test_an_answer_has_room_however_large_it_is_and_is_counted_by_itself(box: Box) -> None:
+    box.push(Kind.AUDIO, 1)
+    for _ in range(2):
+        box.outbox.push(Waiting.answer(b"8/2" + bytes(5 * MOST) + b"\n", 0.0), 0.0)
+    box.push(Kind.AUDIO, 3)
+    assert not box.outbox.overfull
+    assert box.dropped == {}
+    assert box.outbox.size < MOST
+    assert box.outbox.owed == 2 * (5 * MOST + 4)
+    taken = [box.outbox.pop(300, 0.0) for _ in range(4)]
+    assert [data[:3] for data in taken] == [b"1/1", b"8/2", b"8/2", b"1/3"]
+    assert (box.outbox.owed, box.outbox.size) == (0, 0)
+
+
+def test_answers_that_wait_go_with_the_connection(box: Box) -> None:
+    box.outbox.push(Waiting.answer(bytes(MOST), 0.0), 0.0)
+    box.outbox.close()
+    assert (box.outbox.owed, box.outbox.size, len(box.outbox)) == (0, 0, 0)
+
+
 def test_a_pop_takes_one_frame_at_least_and_no_more_than_asked_for_otherwise(box: Box) -> None:
     for _ in range(5):
         box.push(Kind.AUDIO, size=300)

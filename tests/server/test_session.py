@@ -24,8 +24,11 @@ from sealcast.protocol.sframe import encode_header
 from sealcast.server.config import AppConfig, AppLimits, AppPolicy, Config, ServerConfig
 from sealcast.server.engine.memory import MemoryBroker
 from sealcast.server.hub import Hub
+from sealcast.server.interfaces import Broker
 from sealcast.server.logs import SessionLog
 from sealcast.server.session import Session
+
+from .fakes import LateBroker
 
 APP = "0123456789abcdef0123456789abcdef"
 
@@ -91,7 +94,7 @@ class FakeTransport:
 class Rig:
     """A hub with sessions on fake transports; ``turn`` is the loop coming round."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, broker: Broker | None = None, **limits: float) -> None:
         self.clock = StillClock()
         self.soon: list[Callable[[], None]] = []
         app = AppConfig(
@@ -101,7 +104,7 @@ class Rig:
         )
         config = Config(server=ServerConfig(heartbeat=20, unauthenticated=10), apps=(app,))
         self.ticks: list[tuple[float, Callable[[], None]]] = []
-        self.hub = Hub(config, MemoryBroker(), self.clock, self.soon.append, self.call_later)
+        self.hub = Hub(config, broker or MemoryBroker(), self.clock, self.soon.append, self.call_later)
 
     def call_later(self, delay: float, call: Callable[[], None]) -> None:
         self.ticks.append((delay, call))
@@ -312,6 +315,33 @@ def test_what_nobody_could_send_on_in_time_is_refused_and_taken_again_later(rig:
     assert len(to_bob.written) >= accepted, "what was taken is delivered"
     ann.receive(frame(joined, 5000, 100))
     assert rig.hub.metrics.limited["channel_backlog"] == refused
+
+
+def test_while_the_engine_is_too_slow_messages_are_refused_and_frames_are_not() -> None:
+    broker = LateBroker()
+    rig = Rig(broker)
+    members = [rig.member(f"user-{number}") for number in range(10)]
+    for session, _, joined in members:
+        for counter in range(15):
+            session.receive(message(joined, counter, 60_000))
+    while rig.soon:
+        rig.turn()
+    assert not any(transport.held for _, transport, _ in members), "nobody has too much alone"
+    assert 8 * 2**20 < rig.hub.metrics.bytes_in < 8 * 2**20 + 70_000
+    ann, to_ann, joined = members[0]
+    to_ann.told()
+    ann.receive(message(joined, 100))
+    ann.receive(frame(joined, 0, 20))
+    while rig.soon:
+        rig.turn()
+    (refusal,) = to_ann.told()
+    assert isinstance(refusal, Error)
+    assert (refusal.name, refusal.retry_after) == ("rate_limited", 0.5)
+    assert (rig.hub.metrics.frames_in, rig.hub.metrics.deliveries) == (1, 9)
+    refused = rig.hub.metrics.limited["storage_backlog"]
+    broker.place(len(broker.waiting))
+    ann.receive(message(joined, 101))
+    assert rig.hub.metrics.limited["storage_backlog"] == refused
 
 
 def test_a_connection_held_by_two_channels_is_read_from_when_both_let_it_go(rig: Rig) -> None:

@@ -76,6 +76,11 @@ class Channel(Shared, AsyncIterator[Event]):
         return self._membership.reception.roster.view
 
     @property
+    def states(self) -> Mapping[int, bytes]:
+        """What the others say of themselves, by member number; changes come as ``MemberState``."""
+        return self._membership.states.view
+
+    @property
     def joined(self) -> bool:
         """Whether the membership stands at this moment."""
         return self._membership.route is not None
@@ -277,6 +282,24 @@ class Channel(Shared, AsyncIterator[Event]):
 
         """
         await self._membership.renew(token)
+
+    async def set_state(self, data: Payload | None, *, timeout: float | None = None) -> None:
+        """Tell the others something of this side that lasts as long as its membership; None takes it away.
+
+        For what is small and changes seldom: a name to show, a raised hand. It is sealed and signed when
+        there is a key, and set again by itself after an interruption. Where keys change with the members,
+        newcomers cannot open what was set before they came: set it again when somebody joins.
+
+        Raises:
+            LimitExceeded: more than about 900 bytes.
+            ChannelClosed, NotConnected, RequestRefused, RequestTimeout: it was not set.
+            SealError: it could not be sealed.
+
+        """
+        payload = None if data is None else payload_bytes(data)
+        await self._membership.states.set(
+            payload, self._membership.options.timeout if timeout is None else timeout
+        )
 
     async def leave(self) -> None:
         """Leave the channel. The events end with ``Left``; leaving again does nothing."""

@@ -23,6 +23,7 @@ __all__ = [
     "LockChanged",
     "MemberJoined",
     "MemberLeft",
+    "MemberState",
     "Message",
     "MetadataChanged",
     "Refused",
@@ -287,6 +288,18 @@ class MetadataChanged(Event):
     """The number of the change; changes of a channel are counted."""
     reason: str | None = None
     """Why the value could not be opened, as in ``SealFailure``; None when it could, or there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState(Event):
+    """A member has set its state, or taken it away."""
+
+    member: int
+    user: str
+    data: bytes | None = field(repr=False)
+    """None when it was taken away, and when it could not be opened."""
+    reason: str | None = None
+    """Why it could not be opened, as in ``SealFailure``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from .reasons import plain_name, refused_with
 from .reception import Reception
 from .sealing import Sealing
 from .sizes import largest_payload, sealed_size
+from .states import States
 
 if TYPE_CHECKING:
     from .link import Link
@@ -145,6 +146,7 @@ class Membership:
             lambda: self.options.timeout,
         )
         self.metadata = ChannelMetadata(self)
+        self.states = States(self)
         self.locks = ChannelLocks(self)
         self._goes_on = since is not None
         """Whether the next join goes on from somewhere, so that what was missed is to be told."""
@@ -249,6 +251,7 @@ class Membership:
         self.route = Route(link, joined.channel, joined.member, joined.epoch)
         link.routes[joined.channel] = self
         self.sealing.settle()
+        self.states.joined(joined.members)
         self.established = self._goes_on = True
         self.tries.succeeded(now)
         if self.comeback.under_way:
@@ -364,8 +367,12 @@ class Membership:
             self.reception.member_joined(control.member, control.user, control.hello)
             self.sealing.settle()
         elif isinstance(control, controls.MemberLeft):
-            self.reception.member_left(control.member, control.reason)
+            self._member_left(control.member, control.reason)
             self.sealing.settle()
+        elif isinstance(control, controls.PresenceChanged):
+            self._presence_changed(control)
+        elif isinstance(control, controls.MemberState):
+            self.states.told(control.member, control.data)
         elif isinstance(control, controls.Directed):
             self.sealing.directed(control)
         elif isinstance(control, controls.MetadataChanged):
@@ -384,6 +391,21 @@ class Membership:
             self.reception.stats.dropped_by_server.update(counts)
             self.reception.stats.dropped_reasons.update(reasons)
             self.reception.tell(Dropped(counts, "server", reasons))
+
+    def _member_left(self, number: int, reason: str) -> None:
+        self.states.left(number)
+        self.reception.member_left(number, reason)
+
+    def _presence_changed(self, changed: controls.PresenceChanged) -> None:
+        """Take who came and went in a large channel; this side and known members may be among them."""
+        for departure in changed.left:
+            self._member_left(departure.member, departure.reason)
+        own = None if self.route is None else self.route.member
+        for info in changed.joined:
+            if info.member != own and info.member not in self.reception.roster:
+                self.reception.member_joined(info.member, info.user, info.hello)
+                self.states.told(info.member, info.state)
+        self.sealing.settle()
 
     def refused(self, error: controls.Error) -> None:
         """The server refused frames of ours."""

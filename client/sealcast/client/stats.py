@@ -35,3 +35,5 @@ class Stats:
     frames_refused: int = 0
     """Frames of this side that the server refused."""
     disconnects: int = 0
+    states_not_restored: int = 0
+    """Times that this side's state could not be set again after an interruption."""

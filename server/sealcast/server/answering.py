@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from sealcast.protocol import envelope
@@ -23,6 +24,7 @@ from sealcast.protocol.controls import (
 from sealcast.protocol.errors import RemoteProtocolError, TokenError
 from sealcast.protocol.session import Machine
 
+from .absent import Absent
 from .arrival import refusal_of_join
 from .auth import Rights, TokenRequired, admit
 from .fanout import frame_header
@@ -36,8 +38,14 @@ from .sending import Sending
 
 __all__ = ["Answering"]
 
-_HELLO_COST: Final = 64
+_AUTHOR_COST: Final = 64
 """Bytes of an author in ``joined``, beside its name and hello."""
+_LISTED_MAX: Final = 56_000
+"""Members and authors that one ``joined`` may list: a control has a bounded number of values."""
+
+_OWED_MAX: Final = 256 * 1024
+"""Bytes of answers that a slow connection has still to take at which it is to ask later."""
+_OWED: Final = Shortage(1.0, "answers_waiting")
 
 
 class Answering(Sending):
@@ -132,7 +140,7 @@ class Answering(Sending):
         number: int = getattr(control, "channel", 0)
         member, now = self._members[number], self._hub.clock.monotonic()
         bucket = self._changes if type(control) in CHANGES else self._asks
-        shortage = take_all([(bucket, 1.0)], now)
+        shortage = take_all([(bucket, 1.0)], now) or self._too_much_owed()
         if shortage is not None:
             self._limit(shortage, ref, number)
             return
@@ -143,12 +151,16 @@ class Answering(Sending):
             elif isinstance(said, Refusal):
                 self._refuse_request(reply(said.name), ref, number, said.retry_after)
             else:
-                self.tell(said, ref)
+                self._answer(said, ref)
 
         handler(Asked(member, control, now, answer, self._hub.sharing))
 
     def _join(self, join: Join, ref: int) -> None:
         if self._joins_too_soon(ref):
+            return
+        shortage = self._too_much_owed()
+        if shortage is not None:
+            self._limit(shortage, ref, 0)
             return
         most = self._app.config.limits.channels_per_connection
         verdict = refusal_of_join(join, self._members.values(), most)
@@ -175,6 +187,10 @@ class Answering(Sending):
             self._limit(shortage, ref, 0)
         return shortage is not None
 
+    def _too_much_owed(self) -> Shortage | None:
+        """Say whether so much of what was asked for has not been taken yet that nothing is added to it."""
+        return _OWED if self._delivery.owed > _OWED_MAX else None
+
     def _rights(self, channel: str, user: str, token: str | None) -> Rights | Code:
         try:
             return admit(self._app.config, channel, user, token, self._hub.clock.wall())
@@ -185,9 +201,16 @@ class Answering(Sending):
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
         channel = self._app.channels.get(join.channel)
         older = channel.by_user.get(join.user) if channel is not None else None
-        if older is not None:
-            older.outlet.leave(older.channel.number, end("replaced"))
-        member = self._hub.join(self._app, join.channel, join.user, join.hello, rights, self, join.run or b"")
+        waited: list[Directed] = []
+        if older is not None and isinstance(older.outlet, Absent) and older.hello == join.hello:
+            member = older
+            waited = self._hub.come_back(self._app, member, rights, self, join.run or b"")
+        else:
+            if older is not None:
+                older.outlet.leave(older.channel.number, end("replaced"))
+            member = self._hub.join(
+                self._app, join.channel, join.user, join.hello, rights, self, join.run or b""
+            )
         channel = member.channel
         self._members[channel.number] = member
         self._routes[envelope.route_key(channel.number, member.number)] = member
@@ -196,9 +219,9 @@ class Answering(Sending):
         self._hub.metrics.joins_total += 1
         self._transport.admitted()
         missed = self._missed(member, join)
-        self.tell(self._joined(member, missed), ref)
-        if missed:
-            self._replay(member, missed)
+        self._answer(self._joined(member, missed), ref, self._replay(member, missed or ()))
+        for directed in waited:
+            self.tell(directed)
         self._hub.wheel.sooner(self, self._next_time())
 
     def _missed(self, member: Member, join: Join) -> list[Kept] | None:
@@ -207,11 +230,15 @@ class Answering(Sending):
             return None
         limits, metrics = self._app.config.limits, self._hub.metrics
         since = Position(join.since.epoch, join.since.offset)
-        missed = member.channel.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
+        missed = member.channel.archive.replay(member, since, limits.recovery_messages, limits.recovery_bytes)
         if missed is not None:
-            absent = member.channel.absent_authors(missed)
-            size = sum(len(author.user) + len(author.hello or b"") + _HELLO_COST for author in absent)
-            if member.channel.roster + size > SERVER_CONTROL_MAX:
+            channel = member.channel
+            absent = channel.absent_authors(missed, member)
+            size = sum(len(author.user) + len(author.hello or b"") + _AUTHOR_COST for author in absent)
+            if absent and (
+                channel.roster + size > SERVER_CONTROL_MAX
+                or len(channel.others(member)) + len(absent) > _LISTED_MAX
+            ):
                 missed = None
         if missed is None:
             metrics.not_recovered += 1
@@ -228,18 +255,18 @@ class Answering(Sending):
             self._hub.clock.wall(),
             policy,
             recovered=missed is not None,
-            authors=member.channel.absent_authors(missed or ()),
+            authors=member.channel.absent_authors(missed or (), member),
         )
 
-    def _replay(self, member: Member, missed: list[Kept]) -> None:
-        """Send again what the member missed; nothing has been sent to it since its ``joined``."""
+    def _replay(self, member: Member, missed: Collection[Kept]) -> bytes:
+        """Return what the member missed, ready to be sent."""
         number = member.channel.number
         parts: list[bytes] = []
         for kept in missed:
             data = envelope.delivered(number, kept.member, kept.offset, kept.data)
             parts += (frame_header(len(data)), data)
         self._hub.metrics.replayed += len(missed)
-        self.resend(b"".join(parts))
+        return b"".join(parts)
 
     def _renew(self, renew: Renew, ref: int) -> None:
         if self._joins_too_soon(ref):
@@ -264,6 +291,8 @@ class Answering(Sending):
         if receiver is None or receiver is member:
             self._refuse_request(reply("no_such_member"), ref, direct.channel)
             return
+        if not member.spoke:
+            member.channel.introduce(member)
         # What was collected before goes out first: for one receiver, all of a sender's data has one order.
         member.channel.flush_to(receiver)
         receiver.outlet.tell(Directed(channel=direct.channel, member=member.number, data=direct.data))

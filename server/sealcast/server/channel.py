@@ -6,7 +6,6 @@ back; ``fanout`` brings it to the members. Nothing is awaited.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -17,12 +16,13 @@ from sealcast.protocol.controls import (
     Ack,
     Control,
     Error,
-    MemberJoined,
-    MemberLeft,
+    MemberState,
     encode,
 )
 
+from .archive import Archive
 from .auth import Rights
+from .clock import TimingWheel
 from .config import DeliveryPolicy
 from .fanout import FanOut, Outlet
 from .interfaces import (
@@ -35,12 +35,13 @@ from .interfaces import (
     Keep,
     Kept,
     Message,
-    Page,
     Position,
 )
 from .member import Member
 from .metrics import Metrics
+from .presence import Presence, PresencePolicy
 from .turns import Busy, Turns
+from .under_way import UnderWay
 
 __all__ = ["Channel"]
 
@@ -67,6 +68,8 @@ class Channel:
         encryption_required: refuse every frame without a well-formed SFrame header.
         delivery: what happens to frames that a member does not take in time.
         keep: what is kept of its messages.
+        presence: when it is told who comes and goes.
+        wheel: wakes it when that is told at intervals.
         broker: places messages, keeps them and carries turns.
         metrics: where to count.
         now: the present, in monotonic seconds.
@@ -87,6 +90,8 @@ class Channel:
         encryption_required: bool,
         delivery: DeliveryPolicy,
         keep: Keep,
+        presence: PresencePolicy,
+        wheel: TimingWheel,
         broker: Broker,
         metrics: Metrics,
         now: Callable[[], float],
@@ -102,6 +107,11 @@ class Channel:
         self.members: dict[int, Member] = {}
         self.by_user: dict[str, Member] = {}
         self.queued = False
+        self.due: float | None = None
+        self.policy = presence
+        self._presence = Presence(number, presence)
+        self._wheel = wheel
+        self._now = now
         self._broker = broker
         self._turns = turns
         self._collecting = collecting or turns.add
@@ -118,10 +128,9 @@ class Channel:
         self.roster = _JOINED_COST
         """Bytes of a ``joined`` that lists all members."""
         self._finished = finished
-        self._under_way: Counter[Member] = Counter()
-        """How many messages of each member have no place yet."""
-        self._departed: dict[Member, str] = {}
-        """Members that have left, and why: it is told when none of their messages is under way any more."""
+        self._under_way = UnderWay(self.by_user)
+        self.archive = Archive(broker, key)
+        """What it has kept of its messages."""
         self.keeps = keep.messages > 0
         """Whether it keeps messages at all."""
         self.position, self._next_member = broker.subscribe(key, self, keep)
@@ -136,19 +145,67 @@ class Channel:
         self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float, run: bytes = b""
     ) -> Member:
         """Make a member and tell the others; what was sent before it joined is not for it."""
-        if self._size:  # many may join at once: a turn of notices need not be told one by one
-            self.flush()
         self._next_member += 1
         member = Member(self, self._next_member, user, hello, rights, outlet, run)
         member.refresh(rights, now)
-        self.notify(
-            MemberJoined(channel=self.number, member=member.number, user=user, hello=hello), member, JOINING
-        )
+        self._presence.counted(len(self.members) + 1)
+        notice = self._presence.came(member.info)
+        # Many may join at once: a turn of notices need not be told one by one. What stands before its own
+        # notice is not for the newcomer; without one, nothing may stand there.
+        if self._size or (notice is None and self._turn):
+            self.flush()
+        if notice is not None:
+            self.notify(notice, member, JOINING)
+        else:
+            self._wheel.sooner(self, self._now() + self.policy.interval)
         self.members[member.number] = member
         self.by_user[user] = member
         self.roster += _cost(user, hello)
         self._out.add(member, outlet)
         return member
+
+    def introduce(self, member: Member) -> None:
+        """Tell the others of a member that is about to be heard, if they have not been told."""
+        member.spoke = True
+        notice = self._presence.speaks(member.number)
+        if notice is not None:
+            self.notify(notice, member)
+
+    def set_state(self, member: Member, state: bytes | None) -> bool:
+        """Let a member be introduced with this state from now on, and tell the others; False: no room."""
+        more = len(state or b"") - len(member.state or b"")
+        if more > 0 and self.roster + more > SERVER_CONTROL_MAX:
+            return False
+        self.roster += more
+        member.state = state
+        if self._presence.changed(member.info):
+            self.notify(MemberState(channel=self.number, member=member.number, data=state), member)
+        return True
+
+    def part(self, member: Member, outlet: Outlet) -> None:
+        """Let a member be away: it is sent nothing, and nobody is told."""
+        self._out.remove(member)
+        self._under_way.release(member)
+        if member in self._held:
+            self._held.remove(member)
+            member.outlet.release()
+        member.outlet = outlet
+
+    def back(self, member: Member, rights: Rights, outlet: Outlet, now: float, run: bytes) -> None:
+        """Let a member be there again on another connection, as if it had never been away."""
+        if self._turn:  # what was collected meanwhile is not for it
+            self.flush()
+        member.outlet, member.run = outlet, run
+        member.meter, member.allowance = None, -1
+        member.refresh(rights, now)
+        self._out.add(member, outlet)
+
+    def on_time(self, now: float) -> float | None:
+        """Tell who came and went since the last time; called by the wheel."""
+        summary = self._presence.summary(len(self.members))
+        if summary is not None:
+            self.notify(summary, None)
+        return now + self.policy.interval if self._presence.collecting and self.members else None
 
     def remove(self, member: Member, reason: str) -> None:
         """Forget a member and tell the others why; what was sent while it was there still reaches it."""
@@ -163,23 +220,34 @@ class Channel:
         del self.members[member.number]
         if self.by_user.get(member.user) is member:
             del self.by_user[member.user]
-        self.roster -= _cost(member.user, member.hello)
-        if self._under_way[member]:
-            self._departed[member] = reason
-        else:
+        self._presence.counted(len(self.members))
+        if not self._under_way.depart(member, reason):
             self._tell_left(member, reason)
 
     def _tell_left(self, member: Member, reason: str) -> None:
-        del self._under_way[member]
-        self.notify(MemberLeft(channel=self.number, member=member.number, reason=reason), member)
+        self.roster -= _cost(member.user, member.hello) + len(member.state or b"")
+        notice = self._presence.went(member.number, reason, spoke=member.spoke)
+        if notice is not None:
+            self.notify(notice, member)
+        elif self._presence.waits:
+            self._wheel.sooner(self, self._now() + self.policy.interval)
+
+    def others(self, member: Member) -> list[Member]:
+        """Return everybody else who is a member for the others, with those whose messages are under way.
+
+        A departed one that is *member* itself, by its run or its hello, is not listed.
+        """
+        ghosts = [ghost for ghost in self._under_way.departed if not member.succeeds(ghost)]
+        return [*ghosts, *(other for other in self.members.values() if other is not member)]
 
     @property
     def over(self) -> bool:
         """Whether nobody is there, and nothing is under way."""
-        return not self.members and not self._departed
+        return not self.members and not self._under_way.departed
 
     def close(self) -> None:
         """Let the broker go; the channel is over."""
+        self._wheel.schedule(self, None)
         self._turn.clear()
         self._out.close()
         self._broker.unsubscribe(self.key)
@@ -199,8 +267,8 @@ class Channel:
         if not self._turn:
             self._collecting(self)
         if ref:
-            self._under_way[member] += 1
-            self._turn.append(Message(member, data, ref, member.run, member.author))
+            self._under_way.add(member, len(data))
+            self._turn.append(Message(member, data, ref, member.run, member.author, member.outlet))
         else:
             self._turn.append(Entry(member, kind, data))
         size = len(data)
@@ -216,6 +284,11 @@ class Channel:
     def crowded(self) -> bool:
         """Whether so much is on its way that nothing more is to be taken from anybody."""
         return self._out.backlog > _CROWDED
+
+    @property
+    def storing_slowly(self) -> bool:
+        """Whether so many messages have no place yet that no further one is to be taken."""
+        return self._under_way.crowded
 
     def notify(self, control: Control, about: Member | None, kind: int = NOTICE) -> None:
         """Tell every member but *about*, if it is about one, in order with what is sent."""
@@ -242,11 +315,13 @@ class Channel:
     def deliver(self, turn: Sequence[Entry]) -> None:
         """Take a turn from the broker; it goes out when it is the channel's time."""
         out, metrics = self._out, self.metrics
+        gone = self._under_way.end(turn) if self._under_way.waiting else ()
         frames = out.put(turn, self._delivered, self._room)
         metrics.turns += 1
-        metrics.deliveries += frames * (len(self.members) - 1)
-        if self._under_way:
-            self._end_departures(turn)
+        if self.members:
+            metrics.deliveries += frames * (len(self.members) - 1)
+        if gone:
+            self._end_departures(gone)
         if out.pending:
             self._turns.add(self)
 
@@ -278,79 +353,56 @@ class Channel:
         return done
 
     def _delivered(self, entry: Entry) -> bytes:
-        assert isinstance(entry.sender, Member)
-        self.position = self.position._replace(offset=entry.offset)
+        assert isinstance(entry, Message)
+        self.position = Position(self.position.epoch, entry.offset)
         return envelope.delivered(
-            self.number, entry.sender.number, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
+            self.number, entry.author.member, entry.offset, memoryview(entry.data)[envelope.MESSAGE_START :]
         )
 
     def settle(self, entries: Sequence[Message]) -> None:
         """Acknowledge messages that were placed before."""
+        gone = self._under_way.end(entries)
         self._acknowledge(entries)
-        self._end_departures(entries)
+        self._end_departures(gone)
 
     def refuse(self, entries: Sequence[Message], name: str) -> None:
         """Tell the senders of messages that were not placed why."""
+        gone = self._under_way.end(entries)
         self.metrics.refused[name] += len(entries)
         for entry in entries:
-            sender = entry.sender
-            if isinstance(sender, Member) and self.members.get(sender.number) is sender:
+            sender = self._asker(entry)
+            if sender is not None:
                 sender.outlet.tell(Error.of(reply(name), channel=self.number), entry.ref)
-        self._end_departures(entries)
+        self._end_departures(gone)
 
-    def _end_departures(self, turn: Sequence[Entry]) -> None:
-        """Note that the messages among these are under way no more, and tell of those who left meanwhile."""
-        waiting = self._under_way
-        for entry in turn:
-            sender = entry.sender
-            if not isinstance(entry, Message) or not isinstance(sender, Member):
-                continue
-            waiting[sender] -= 1
-            if not waiting[sender]:
-                del waiting[sender]
-                reason = self._departed.pop(sender, None)
-                if reason is not None:
-                    self._tell_left(sender, reason)
-        if not self.members and not self._departed:
+    def _end_departures(self, gone: Collection[tuple[Member, str]]) -> None:
+        """Tell who has left, now that their last messages have been dealt with."""
+        for member, reason in gone:
+            self._tell_left(member, reason)
+        if gone and self.over:
             self._finished(self)
 
-    # --- what was kept ---
-
-    def replay(self, member: Member, since: Position | None, most: int, most_bytes: int) -> list[Kept] | None:
-        """Return what a member that has just been added missed after *since*; None if it cannot be whole.
-
-        Its own messages are left out. What comes after these reaches it by itself.
-        """
-        if since is None:
-            return None
-        found = self._broker.since(self.key, since, most, most_bytes)
-        if not found:
-            return None if found is None else []
-        own = self._broker.sent_by(self.key, member.user, member.run) if member.run else ()
-        return [kept for kept in found if kept.offset not in own]
-
-    def page(self, *, after: int, before: int | None, limit: int, most_bytes: int) -> Page:
-        """Return kept messages below *before*, or above *after*."""
-        return self._broker.page(self.key, after=after, before=before, limit=limit, most_bytes=most_bytes)
-
-    def authors(self, messages: Collection[Kept]) -> dict[int, Author]:
-        """Return who sent these messages, by member number."""
-        return self._broker.authors(self.key, {kept.member for kept in messages})
-
-    def absent_authors(self, messages: Collection[Kept]) -> list[Author]:
-        """Return the senders of these messages that are no members, and of those that are under way."""
-        found = {**self.authors(messages), **{gone.number: gone.author for gone in self._departed}}
-        return [author for number, author in found.items() if number not in self.members]
+    def absent_authors(self, messages: Collection[Kept], member: Member) -> list[Author]:
+        """Return the senders of these messages that are not listed as members when *member* joins."""
+        listed = {other.number for other in self.others(member)}
+        return [author for number, author in self.archive.authors(messages).items() if number not in listed]
 
     def _acknowledge(self, turn: Sequence[Entry], only: Member | None = None) -> None:
         for entry in turn:
-            sender = entry.sender
-            if not entry.ref or not isinstance(entry, Message) or not isinstance(sender, Member):
+            if not entry.ref or not isinstance(entry, Message):
                 continue
-            if only in (None, sender) and self.members.get(sender.number) is sender:
+            sender = self._asker(entry)
+            if sender is not None and only in (None, sender):
                 ref, entry.ref = entry.ref, 0
                 ack = Ack(channel=self.number, offset=entry.offset, repeated=entry.repeated)
                 sender.outlet.tell(ack, ref)
+
+    def _asker(self, entry: Message) -> Member | None:
+        """Return who sent a message, if it is there on the connection on which it sent it."""
+        sender = entry.sender
+        if not isinstance(sender, Member) or sender.outlet is not entry.asker:
+            return None
+        return sender if self.members.get(sender.number) is sender else None
 
     def _hold(self, member: Member) -> None:
         """Let a member that sends faster than it goes out wait, and when that does not help, everybody."""

@@ -21,6 +21,7 @@ __all__ = [
     "AppHistory",
     "AppLimits",
     "AppPolicy",
+    "AppPresence",
     "AppRates",
     "ChannelConfig",
     "Config",
@@ -121,7 +122,7 @@ class AppLimits(_Section):
     """The bounds of an app; `welcome` announces them."""
 
     frame: int = _option(256 * 1024, "largest frame, from its descriptor on", unit="B", ge=64, le=16 * 2**20)
-    message: int = _option(64 * 1024, "largest message, likewise", unit="B", ge=64, le=16 * 2**20)
+    message: int = _option(64 * 1024, "largest message, likewise", unit="B", ge=64, le=4 * 2**20)
     connections: int = _option(20_000, "connections of the app at the same time", ge=1)
     channels: int = _option(10_000, "channels of the app at the same time", ge=1)
     members: int = _option(1_000, "members of one channel", ge=1, le=60_000)
@@ -210,6 +211,26 @@ class AppHistory(_Section):
     ttl: float = _option(300.0, "how old they get", unit="s", ge=1, le=366 * 86_400)
 
 
+class AppPresence(_Section):
+    """How the members of the app's channels are told who is there."""
+
+    instant: int = _option(64, "members up to which it is told at once who comes and goes", ge=1, le=60_000)
+    interval: float = _option(
+        1.0,
+        "in larger channels it is told together, so often; who speaks is told at once",
+        unit="s",
+        ge=0.05,
+        le=60,
+    )
+    linger: float = _option(
+        0.0,
+        "how long a member whose connection was lost may come back before anybody is told",
+        unit="s",
+        ge=0,
+        le=60,
+    )
+
+
 class ChannelConfig(_Section):
     """What is different in some channels of an app."""
 
@@ -252,6 +273,7 @@ class AppConfig(_Section):
     limits: AppLimits = AppLimits()
     rates: AppRates = AppRates()
     history: AppHistory = AppHistory()
+    presence: AppPresence = AppPresence()
     channels: tuple[ChannelConfig, ...] = Field((), description="what is different in some channels")
 
     @model_validator(mode="after")

@@ -55,8 +55,15 @@ class Delivery:
         """Whether the connection is off the shared path."""
         return self._outbox is not None
 
-    def send(self, wire: bytes, now: float) -> bool:
+    @property
+    def owed(self) -> int:
+        """Bytes of answers that wait: whoever sends large ones keeps this within bounds."""
+        return 0 if self._outbox is None else self._outbox.owed
+
+    def send(self, wire: bytes, now: float, *, answer: bool = False) -> bool:
         """Send a control in order with what waits; return whether the connection is not slow any more.
+
+        An *answer* is what the member has asked for and may not be dropped, however large.
 
         Raises:
             Overfull: there is no room for it.
@@ -65,7 +72,8 @@ class Delivery:
         if self._outbox is None:
             self.write(wire)
             return False
-        return self.queue((Waiting(NOTICE, wire, 0, now),), now)
+        item = Waiting.answer(wire, now) if answer else Waiting(NOTICE, wire, 0, now)
+        return self.queue((item,), now)
 
     def queue(self, items: Iterable[Waiting], now: float) -> bool:
         """Send frames as the policies allow; return whether the connection is not slow any more.

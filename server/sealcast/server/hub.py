@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from sealcast.protocol.controls import Directed
+
+from .absent import Absent
 from .auth import Rights
 from .channel import Channel
 from .clock import Clock, TimingWheel
@@ -13,6 +16,7 @@ from .interfaces import Broker, ChannelKey
 from .limits import Quotas
 from .member import Member
 from .metrics import Metrics
+from .presence import PresencePolicy
 from .sharing import Sharing
 from .turns import Tick, Turns
 
@@ -123,6 +127,25 @@ class Hub:
             raise Full("channel_full")
         return channel.add(user, hello, rights, outlet, self.clock.wall(), run)
 
+    def lose(self, app: App, member: Member, reason: str) -> None:
+        """End a membership whose connection has ended, or let it linger for a moment, as the app says."""
+        linger = member.channel.policy.linger
+        if reason != "connection_lost" or not linger or self.draining:
+            self.leave(app, member, reason)
+            return
+        until = self.clock.monotonic() + linger
+        absent = Absent(member, self.wheel, until, lambda member, reason: self.leave(app, member, reason))
+        member.channel.part(member, absent)
+
+    def come_back(
+        self, app: App, member: Member, rights: Rights, outlet: Outlet, run: bytes
+    ) -> list[Directed]:
+        """Let a member that lingers be there again; return what was sent to it alone meanwhile."""
+        absent = member.outlet
+        assert isinstance(absent, Absent), "it lingers"
+        member.channel.back(member, rights, outlet, self.clock.wall(), run)
+        return absent.take()
+
     def leave(self, app: App, member: Member, reason: str) -> None:
         """End a membership; a channel dies with its last member."""
         channel = member.channel
@@ -143,6 +166,8 @@ class Hub:
             encryption_required=app.config.policy.encryption == "required",
             delivery=app.config.delivery_of(name),
             keep=app.config.keep_of(name),
+            presence=PresencePolicy(*(value for _, value in app.config.presence)),
+            wheel=self.wheel,
             broker=self._broker,
             metrics=self.metrics,
             now=self.clock.monotonic,

@@ -171,10 +171,14 @@ class Entry:
 class Message(Entry):
     """A message of a turn."""
 
-    __slots__ = ("author", "repeated", "run")
+    __slots__ = ("asker", "author", "repeated", "run")
 
-    def __init__(self, sender: object, data: bytes, ref: int, run: bytes, author: Author) -> None:
+    def __init__(
+        self, sender: object, data: bytes, ref: int, run: bytes, author: Author, asker: object = None
+    ) -> None:
         super().__init__(sender, _MESSAGE, data, ref)
+        self.asker = asker
+        """Where it came from, and what is told what has become of it; not the broker's concern."""
         self.author = author
         """Who sent it."""
         self.run = run
@@ -208,6 +212,7 @@ class Broker(Protocol):
     is settled with the offset that it has, as long as the engine remembers it; local members never wait
     for another node's frames. Placing may take time: an entry of kind MESSAGE is delivered, and
     acknowledged by the channel, only when it has its place. What else stands in its turn does not wait.
+    What waits is bounded in bytes and time: messages beyond that are refused with ``not_stored``.
     Never promised: delivery while a node is cut off; the gap shows in the offsets.
     """
 

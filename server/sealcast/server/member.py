@@ -54,6 +54,8 @@ class Member:
         "outlet",
         "rights",
         "run",
+        "spoke",
+        "state",
         "user",
     )
 
@@ -74,6 +76,10 @@ class Member:
         self.outlet = outlet
         self.run = run
         """Names its messages over connections; empty if it does not send any again."""
+        self.state: bytes | None = None
+        """What it says of itself, opaque."""
+        self.spoke = False
+        """Whether anything of it was ever sent to the others."""
         self.author = Author(number, user, hello)
         """How it is introduced to those who read its messages later."""
         self.frames_in = 0
@@ -99,10 +105,17 @@ class Member:
         self._heads.clear()
         self.allowed, self.changes = kinds_until(rights, now)
 
+    def succeeds(self, departed: Member) -> bool:
+        """Say whether this is a departed member that is back: the same user in the same run or session."""
+        return self.user == departed.user and (
+            (self.run != b"" and self.run == departed.run)
+            or (self.hello is not None and self.hello == departed.hello)
+        )
+
     @property
     def info(self) -> MemberInfo:
         """How it is introduced to the others."""
-        return MemberInfo(member=self.number, user=self.user, hello=self.hello)
+        return MemberInfo(member=self.number, user=self.user, hello=self.hello, state=self.state)
 
     def joined(
         self, now: float, policy: dict[str, str], *, recovered: bool = False, authors: Collection[Author] = ()
@@ -112,18 +125,19 @@ class Member:
         *authors* are senders of messages that it gets now and that are no members any more.
         """
         channel = self.channel
+        others = channel.others(self)
         return Joined(
             channel=channel.number,
             member=self.number,
             epoch=channel.position.epoch,
             offset=channel.position.offset,
-            members=tuple(other.info for other in channel.members.values() if other is not self),
+            members=tuple(other.info for other in others),
             grant=self.rights.left(now),
             expires_in=max(self.rights.expires - now, 0),
             policy=policy,
             recovered=recovered,
             authors=tuple(MemberInfo(**author._asdict()) for author in authors),
-            total=len(channel.members),
+            total=len(others) + 1,
         )
 
     def renewed(self, now: float) -> Renewed:

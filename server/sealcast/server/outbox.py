@@ -44,6 +44,7 @@ class Outbox:
         "_oldest",
         "_weights",
         "overfull",
+        "owed",
         "size",
     )
 
@@ -61,6 +62,8 @@ class Outbox:
         """Nothing that can get too old began to wait before."""
         self.size = 0
         """Bytes that wait, each frame's share of bookkeeping included."""
+        self.owed = 0
+        """Bytes of answers that wait, which are not counted in ``size``."""
         self.overfull = False
         """Whether something that may not be dropped found no room: what waits has a gap behind it."""
 
@@ -123,6 +126,7 @@ class Outbox:
             self._next += 1
         self._items[key] = item
         self.size += item.weight
+        self.owed += item.owed
         if item.tier is not None:
             self._weights[item.tier] += item.weight
             if not item.lasting:
@@ -163,6 +167,7 @@ class Outbox:
 
     def _discount(self, item: Waiting) -> None:
         self.size -= item.weight
+        self.owed -= item.owed
         if item.tier is not None:
             self._weights[item.tier] -= item.weight
 

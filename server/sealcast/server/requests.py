@@ -16,7 +16,10 @@ from sealcast.protocol.controls import (
     MemberInfo,
     Metadata,
     Past,
+    Presence,
+    Present,
     SetMetadata,
+    State,
     Unlock,
 )
 from sealcast.protocol.keeping import PAGE_BYTES
@@ -73,7 +76,8 @@ def _history(asked: Asked) -> None:
     if control.limit == 0:
         asked.answer(Refusal("bad_request"))
         return
-    found, more = channel.page(
+    channel.flush_to(asked.member)  # what is live comes before the page that has it too
+    found, more = channel.archive.page(
         after=control.after, before=control.before, limit=control.limit, most_bytes=PAGE_BYTES
     )
     asked.answer(
@@ -82,7 +86,7 @@ def _history(asked: Asked) -> None:
             epoch=channel.position.epoch,
             offset=channel.position.offset,
             messages=tuple(KeptMessage(**kept._asdict()) for kept in found),
-            authors=introductions(channel.authors(found).values()),
+            authors=introductions(channel.archive.authors(found).values()),
             more=more,
         )
     )
@@ -137,8 +141,28 @@ def _answer_in_order(asked: Asked, control: Control) -> None:
     asked.answer(control)
 
 
+def _presence(asked: Asked) -> None:
+    """Answer with everybody who is there."""
+    channel = asked.member.channel
+    others = tuple(other.info for other in channel.others(asked.member))
+    _answer_in_order(asked, Present(channel=channel.number, members=others, total=len(others) + 1))
+
+
+def _state(asked: Asked) -> None:
+    """Set the member's state, and tell the others."""
+    control: State = asked.control
+    channel = asked.member.channel
+    channel.introduce(asked.member)
+    if channel.set_state(asked.member, control.data):
+        _answer_in_order(asked, Done(channel=channel.number))
+    else:
+        asked.answer(Refusal("too_big"))
+
+
 HANDLERS: Final[dict[type[Control], Handler]] = {
     History: _history,
+    Presence: _presence,
+    State: _state,
     Metadata: _metadata,
     SetMetadata: _set_metadata,
     Lock: _lock,
@@ -146,5 +170,5 @@ HANDLERS: Final[dict[type[Control], Handler]] = {
 }
 """By the class of the control."""
 
-CHANGES: Final = frozenset({SetMetadata, Lock, Unlock})
+CHANGES: Final = frozenset({State, SetMetadata, Lock, Unlock})
 """What everybody is told of, so that less of it is allowed."""

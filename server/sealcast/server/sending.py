@@ -64,22 +64,21 @@ class Sending:
 
     def tell(self, control: Control, ref: int = 0) -> None:
         """Send a control, in order with what waits."""
-        if self.closing is not None:
-            return
-        now = self._hub.clock.monotonic()
-        data = self._machine.send(control, now, ref)
-        try:
-            if self._delivery.send(frame_header(len(data)) + data, now):
-                self._keeps_up()
-        except Overfull:
-            self._hub.call_soon(self._end_slow)
+        if self.closing is None:
+            self._send(self._encoded(control, ref), answer=False)
 
-    def resend(self, wire: bytes) -> None:
-        """Send ready-made WebSocket frames in order with what waits, none of which may be dropped."""
-        if self.closing is not None:
-            return
+    def _answer(self, control: Control, ref: int, more: bytes = b"") -> None:
+        """Answer a request with what may be large, and ready-made WebSocket frames behind it."""
+        if self.closing is None:
+            self._send(self._encoded(control, ref) + more, answer=True)
+
+    def _encoded(self, control: Control, ref: int) -> bytes:
+        data = self._machine.send(control, self._hub.clock.monotonic(), ref)
+        return frame_header(len(data)) + data
+
+    def _send(self, wire: bytes, *, answer: bool) -> None:
         try:
-            if self._delivery.send(wire, self._hub.clock.monotonic()):
+            if self._delivery.send(wire, self._hub.clock.monotonic(), answer=answer):
                 self._keeps_up()
         except Overfull:
             self._hub.call_soon(self._end_slow)

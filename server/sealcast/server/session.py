@@ -34,6 +34,7 @@ _FRAME: Final = envelope.FRAME
 _MESSAGE: Final = envelope.MESSAGE
 _MESSAGE_KIND: Final = int(Kind.MESSAGE)
 _CROWDED: Final = Shortage(0.1, "channel_backlog")
+_UNSTORED: Final = Shortage(0.5, "storage_backlog")
 
 
 class Session(Answering):
@@ -107,6 +108,8 @@ class Session(Answering):
             shortage = self._ask(member, len(data))
         if shortage is None and member.meter is not None:
             shortage = member.meter.message(self._hub.clock.monotonic())
+        if shortage is None and member.channel.storing_slowly:
+            shortage = _UNSTORED
         if shortage is not None:
             self._limit(shortage, ref, member.channel.number)
             return
@@ -124,6 +127,8 @@ class Session(Answering):
         now = self._hub.clock.monotonic()
         if member.channel.crowded:
             return _CROWDED
+        if not member.spoke:
+            member.channel.introduce(member)
         if member.meter is None:
             rates = self._app.config.rates
             if self._quota is None:
@@ -190,7 +195,7 @@ class Session(Answering):
         members, self._members = self._members, {}
         self._routes.clear()
         for member in members.values():
-            self._hub.leave(self._app, member, reason)
+            self._hub.lose(self._app, member, reason)
             self._log.left(member.frames_in, member.bytes_in)
 
     # --- refusals ---

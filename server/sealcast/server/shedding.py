@@ -20,6 +20,7 @@ from sealcast.protocol.envelope import FRAME_START
 from sealcast.protocol.names import Kind
 
 from .config import DeliveryPolicy
+from .interfaces import NOTICE
 
 __all__ = ["OVERHEAD", "REASONS", "TIERS", "Gates", "Verdict", "Waiting", "broken", "overdue", "surplus"]
 
@@ -75,6 +76,7 @@ class Waiting:
         "lasting",
         "latest",
         "layer",
+        "owed",
         "rank",
         "since",
         "tier",
@@ -88,6 +90,8 @@ class Waiting:
         self.channel = channel
         self.since = since
         self.weight = len(wire) + OVERHEAD
+        self.owed = 0
+        """Its bytes if the member has asked for it: they are not counted with the rest."""
         self.tier: int | None = None
         """0 to ``TIERS`` - 1, lower ones go first; None: it may not be dropped."""
         self.rank = 0
@@ -103,6 +107,13 @@ class Waiting:
         self.flow = 0
         """Channel, sender and stream in one number; 0 for what may not be dropped."""
         self.layer = 0
+
+    @classmethod
+    def answer(cls, wire: bytes, since: float) -> Waiting:
+        """Make it from an answer, which may be larger than what a queue has room for."""
+        self = cls(NOTICE, wire, 0, since)
+        self.weight, self.owed = OVERHEAD, len(wire)
+        return self
 
     @classmethod
     def frame(

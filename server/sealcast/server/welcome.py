@@ -12,7 +12,17 @@ from .config import AppLimits, AppRates, ServerConfig
 
 __all__ = ["FEATURES", "welcome"]
 
-FEATURES: Final = ("messages", "hello", "direct", "recovery", "history", "metadata", "locks")
+FEATURES: Final = (
+    "messages",
+    "hello",
+    "direct",
+    "recovery",
+    "history",
+    "presence",
+    "state",
+    "metadata",
+    "locks",
+)
 """What a client may rely on beyond the first version of the protocol."""
 
 

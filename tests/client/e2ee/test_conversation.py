@@ -157,7 +157,7 @@ def test_a_message_that_waits_keeps_the_order_of_the_channel_for_all(room: Any) 
     assert [received.offset for received in carol.got[2:]] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_message_that_waits_in_vain_holds_the_others_up_for_two_seconds(room: Any) -> None:
+def test_a_message_that_waits_in_vain_holds_the_others_up_for_ten_seconds(room: Any) -> None:
     alice, bob, carol = (room.join(user, Key.raw(SECRET)) for user in ("alice", "bob", "carol"))
     room.meddle = lambda sender, receiver, frame: (
         [] if sender is alice and frame[0] & 15 == Kind.CONTROL else [frame]
@@ -165,7 +165,7 @@ def test_a_message_that_waits_in_vain_holds_the_others_up_for_two_seconds(room: 
     room.send(alice, b"never proved", MESSAGE)
     room.now += 1
     room.send(bob, b"behind it", MESSAGE)
-    room.wait(0.9)
+    room.wait(8.9)
     assert carol.heard == []
     room.wait(0.2)
     assert carol.heard == [b"behind it"]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from sealcast.client.e2ee.hold import HOLD_SECONDS
 from sealcast.server.config import AppConfig, Config, ServerConfig
 from sealcast.server.relay import Relay
 
@@ -29,6 +30,12 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every test here on a loop whose time it moves."""
     return {"standing": StandingLoop}
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let messages wait no longer than frames: that they may wait for longer is shown elsewhere."""
+    monkeypatch.setattr("sealcast.client.e2ee.receiving.MESSAGE_SECONDS", HOLD_SECONDS)
 
 
 async def _nothing(meeting: Meeting) -> None:

@@ -84,7 +84,9 @@ class Sweep:
     found: Counter[str] = field(default_factory=Counter)
     """How often each needle was found that was found at all, by name."""
     hits: list[Hit] = field(default_factory=list)
-    """The first ``HITS_KEPT`` of each needle."""
+    """The first ``HITS_KEPT`` of each needle in each place."""
+    kept: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many hits of a needle in a place there were."""
 
     @property
     def count(self) -> int:
@@ -132,7 +134,8 @@ def search(texts: Iterable[Text], needles: Sequence[Needle]) -> Sweep:
 
 def _note(sweep: Sweep, hit: Hit) -> None:
     sweep.found[hit.what] += 1
-    if sweep.found[hit.what] <= HITS_KEPT:
+    sweep.kept[hit.what, hit.place] += 1
+    if sweep.kept[hit.what, hit.place] <= HITS_KEPT:
         sweep.hits.append(hit)
 
 

@@ -179,12 +179,12 @@ def _furnish(directory: Path, marker: str) -> None:
 def _config(app: App, *, clear: bool) -> dict[str, Any]:
     """Return the relay's configuration: it logs all that it can, and stores all that it can.
 
-    Today it can store nothing. What a relay stores one day is to be switched on here, below its working
-    directory, all files of which are searched.
+    What it stores is below its working directory, all files of which are searched.
     """
     return {
         "server": {"host": "127.0.0.1", "port": 0, "drain_spread": 0},
         "log": {"level": "debug", "format": "json"},
+        "storage": {"engine": "sqlite", "path": "messages.db"},
         "apps": [
             {
                 "app_id": app.app_id,

@@ -8,7 +8,7 @@ strict    the beacon echoes this side's own challenge, which is random and new i
 relaxed   the beacon's time is within 30 s of this side's clock: for audiences, where a beacon cannot echo
           everybody. A replay within those seconds is not noticed.
 
-Time is an argument everywhere. What does not pass within two seconds is handed back to be counted.
+Time is an argument everywhere. What does not pass in time is handed back to be counted.
 """
 
 from __future__ import annotations

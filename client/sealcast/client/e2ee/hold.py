@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-__all__ = ["HOLD_BYTES", "HOLD_EACH", "HOLD_SECONDS", "HOLD_TOTAL", "Hold"]
+__all__ = ["HOLD_BYTES", "HOLD_EACH", "HOLD_SECONDS", "HOLD_TOTAL", "MESSAGE_SECONDS", "Hold"]
 
 HOLD_SECONDS: Final = 2.0
+"""How long a frame waits: later it is worth nothing."""
+MESSAGE_SECONDS: Final = 10.0
+"""How long a message waits: when everybody comes back to a relay at once, proofs and keys take their time."""
 HOLD_EACH: Final = 256
 """Frames held for one reason, such as one sender's epoch."""
 HOLD_TOTAL: Final = 4096
@@ -63,8 +66,8 @@ class Hold(Generic[K, T]):
         """Return the reasons for which something waits."""
         return list(self._lanes)
 
-    def put(self, key: K, item: T, size: int, now: float) -> bool:
-        """Let *item* of *size* bytes wait; return False when there is no room for it."""
+    def put(self, key: K, item: T, size: int, now: float, seconds: float | None = None) -> bool:
+        """Let *item* of *size* bytes wait, for other *seconds* if given; return False if there is no room."""
         lane = self._lanes.get(key)
         if (
             self._count >= self._total
@@ -74,7 +77,7 @@ class Hold(Generic[K, T]):
             return False
         if lane is None:
             lane = self._lanes[key] = deque()
-        lane.append(_Item(item, size + _COST, now + self._seconds))
+        lane.append(_Item(item, size + _COST, now + (self._seconds if seconds is None else seconds)))
         self._count += 1
         self._bytes += size + _COST
         return True
@@ -85,6 +88,25 @@ class Hold(Generic[K, T]):
         self._count -= len(lane)
         self._bytes -= sum(item.size for item in lane)
         return [item.item for item in lane]
+
+    def sift(self, goes: Callable[[T], bool]) -> list[tuple[K, T]]:
+        """Return what *goes* with its reason, in the order of each, and let it wait no more."""
+        out: list[tuple[K, T]] = []
+        for key in self.keys():
+            lane = self._lanes[key]
+            stays: deque[_Item[T]] = deque()
+            for item in lane:
+                if goes(item.item):
+                    out.append((key, item.item))
+                    self._count -= 1
+                    self._bytes -= item.size
+                else:
+                    stays.append(item)
+            if stays:
+                self._lanes[key] = stays
+            else:
+                del self._lanes[key]
+        return out
 
     def next_timeout(self) -> float | None:
         """Return when the first item has waited for too long; None when nothing waits."""

@@ -1,7 +1,7 @@
 """Messages leave in the order of the channel, also when one of them has to wait.
 
 A message that waits for its key or for its sender's proof holds back the messages of all others behind
-it, for as long as it waits and so for two seconds at most. Frames of streams are not concerned.
+it, for as long as it waits and so for ten seconds at most. Frames of streams are not concerned.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from .beacon import Beacon, read_beacon
 from .company import Companion, Company
 from .context import EPOCH_BITS, pack_kid, unpack_kid
 from .gate import Gate, Passage
-from .hold import HOLD_EACH, Hold
+from .hold import HOLD_EACH, HOLD_SECONDS, MESSAGE_SECONDS, Hold
 from .keyring import Stale
 from .layers import ALWAYS_SIGNED, OpenLayers
 from .lifetime import Uncopyable
@@ -194,7 +194,8 @@ class Receiving(Uncopyable):
             return False
         if self._provider.receiving(companion.sender, epoch, STEP_MAX) is not None:
             return False
-        return self._keyless.put(companion.name, waiting, len(waiting.data), waiting.since)
+        patience = _patience(waiting.offset)
+        return self._keyless.put(companion.name, waiting, len(waiting.data), waiting.since, patience)
 
     def retry(self, names: Iterable[Name] | None, now: float) -> None:
         """Try again what waits for the keys of these senders, of all if None."""
@@ -229,7 +230,7 @@ class Receiving(Uncopyable):
             self._clear.add((number, kid & 0xFF))
         if fresh or historical:
             return [received]
-        if not self._gate.hold.put(passage, received, len(opened.payload), now):
+        if not self._gate.hold.put(passage, received, len(opened.payload), now, _patience(offset)):
             raise NotFresh
         self._order.wait(offset)
         return []
@@ -315,9 +316,18 @@ class Receiving(Uncopyable):
         self._distrusted = {key: kept for key, kept in self._distrusted.items() if key[0] != name}
 
     def resume(self, now: float) -> None:
-        """Note that this side was away until now."""
+        """Note that this side was away until now, and that the company is that of now.
+
+        Messages that had come before and waited for proof wait on, for as long as at first, if their
+        senders are here. Those of the others are like what is recovered: no proof will come.
+        """
         self.stirred = True
         self._watch.pause(now)
+        waited = self._gate.hold.sift(lambda received: received.offset is not None)
+        for passage, received in sorted(waited, key=lambda each: each[1].offset or 0):
+            here = self._company.number(passage[0]) is not None
+            if not here or not self._gate.hold.put(passage, received, received.size, now, MESSAGE_SECONDS):
+                self.ready += self._order.settle(received.offset, [received._replace(historical=True)])
 
     def drop_keys(self, stale: Iterable[Stale]) -> None:
         """Drop what was derived from keys that are gone."""
@@ -392,3 +402,8 @@ class Receiving(Uncopyable):
     def _tell(self, notice: Notice) -> None:
         self.stirred = True
         self._notices.append(notice)
+
+
+def _patience(offset: int | None) -> float:
+    """Return how long something may wait: a message, which has a place, for longer than a frame."""
+    return HOLD_SECONDS if offset is None else MESSAGE_SECONDS

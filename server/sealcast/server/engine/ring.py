@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from ..interfaces import Keep, Kept, Page
@@ -73,7 +74,8 @@ class Ring:
         count = newest - offset
         if offset < self.floor or count > most or count > len(self._messages):
             return None
-        found = [self._messages[place] for place in range(-count, 0)]
+        found = list(islice(reversed(self._messages), count))
+        found.reverse()
         return None if sum(len(message.data) for message in found) > most_bytes else found
 
     def page(self, *, after: int, before: int | None, limit: int, most_bytes: int) -> Page:
