@@ -250,7 +250,8 @@ def _main() -> int:
     print(f"the relay listened again after {found.up:.2f} s")
     print(
         f"back: half after {statistics.median(back):.2f} s,"
-        f" 99 of 100 after {back[int(len(back) * 0.99)]:.2f} s, all after {back[-1]:.2f} s; {found.failures} attempts failed"
+        f" 99 of 100 after {back[int(len(back) * 0.99)]:.2f} s,"
+        f" all after {back[-1]:.2f} s; {found.failures} attempts failed"
     )
     print(
         f"the witness's round trips meanwhile: median {1000 * statistics.median(answers):.1f} ms,"
