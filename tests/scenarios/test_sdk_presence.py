@@ -129,3 +129,17 @@ async def test_who_comes_back_in_time_was_never_away_for_the_others(lab: Lab) ->
         event = await told(bob, Frame)
         assert event.data == b"still here"
         assert event.member == number
+
+
+async def test_who_speaks_is_known_already_to_those_that_came_after_it(lab: Lab) -> None:
+    """In a large channel a member that nobody has been told of is introduced to all when it speaks."""
+    async with relay(lab, instant=1, interval=0.5):
+        alice = await lab.join(await lab.client(), "room", "alice")
+        bob = await lab.join(await lab.client(), "room", "bob")
+        carol = await lab.join(await lab.client(), "room", "carol")
+        assert {member.user for member in carol.members.values()} == {"alice", "bob"}
+        await bob.send(b"hello")
+        for room in (alice, carol):
+            message = await until(room, Message)
+            assert message.data == b"hello"  # type: ignore[attr-defined]
+        assert carol.stats.disconnects == 0

@@ -15,6 +15,7 @@ from sealcast.protocol.controls import (
     Lock,
     LockChanged,
     Locked,
+    MemberJoined,
     MemberLeft,
     Metadata,
     MetadataItems,
@@ -154,6 +155,38 @@ async def test_an_owner_that_comes_back_still_has_its_lock(lab: Lab) -> None:
     assert await lock(again, back) == fence
     assert [info.member for info in await locks(bob, other)] == [back.member]
     assert await unlock(again, back) == Done.NAME
+
+
+async def test_another_run_of_its_owner_gets_the_lock_at_once_under_another_fence(lab: Lab) -> None:
+    ann, _, bob, _ = await pair(lab)
+    await ann.ws.close()
+    await bob.told(MemberLeft)
+    one, same, other = [await lab.connect(lab.relays[0]) for _ in range(3)]
+    room = await one.join("stage", "ann", run=b"1" * 16)
+    fence = await lock(one, room)
+    room = await same.join("stage", "ann", run=b"1" * 16)
+    assert await lock(same, room) == fence
+    room = await other.join("stage", "ann", run=b"2" * 16)
+    assert await lock(other, room) == fence + 1
+    assert [change[2] for change in await told(bob)] == ["acquired", "taken"]
+
+
+async def test_in_a_large_channel_who_gets_a_lock_is_introduced_before_it_and_who_waits_is_not(
+    lab: Lab,
+) -> None:
+    relay = await lab.serve(lab.app(presence={"instant": 1, "interval": 60}))
+    ann, bob, eve = [await lab.connect(relay) for _ in range(3)]
+    await ann.join("stage", "ann")
+    other = await bob.join("stage", "bob")
+    room = await eve.join("stage", "eve")
+    await ann.settle()
+    fence = await lock(eve, room)
+    assert (await refusal(bob, other)).name == "lock_held"
+    heard = [item.control for item in await ann.settle() if isinstance(item, Told)]
+    changed = LockChanged(
+        channel=room.number, name="mic", fence=fence, reason="acquired", user="eve", member=room.member
+    )
+    assert heard == [MemberJoined(channel=room.number, member=room.member, user="eve"), changed]
 
 
 async def test_a_lock_outlives_its_channel_and_ends_with_nobody_there(lab: Lab) -> None:

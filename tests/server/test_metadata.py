@@ -146,6 +146,21 @@ async def test_what_happened_before_an_answer_is_told_before_it(lab: Lab) -> Non
         assert revisions == [1, 2]
 
 
+async def test_in_a_large_channel_who_sets_something_is_introduced_before_it(lab: Lab) -> None:
+    relay = await lab.serve(lab.app(presence={"instant": 1, "interval": 60}))
+    ann, bob, eve = [await lab.connect(relay) for _ in range(3)]
+    await ann.join("stage", "ann")
+    await bob.join("stage", "bob")
+    room = await eve.join("stage", "eve", hello=b"I am eve")
+    await ann.settle()
+    await put(eve, room, "title", b"one")
+    controls = [item.control for item in await ann.settle() if isinstance(item, Told)]
+    assert controls == [
+        MemberJoined(channel=room.number, member=room.member, user="eve", hello=b"I am eve"),
+        MetadataChanged(channel=room.number, name="title", value=b"one", revision=1, member=room.member),
+    ]
+
+
 async def test_who_joins_later_is_told_of_nothing_and_can_read_everything(lab: Lab) -> None:
     ann, room, _, _ = await pair(lab)
     await put(ann, room, "title", b"one")

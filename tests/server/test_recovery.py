@@ -10,6 +10,7 @@ import pytest
 from sealcast.protocol import envelope
 from sealcast.protocol.controls import MemberInfo, MemberLeft
 from sealcast.protocol.names import Kind
+from sealcast.server import answering
 
 if TYPE_CHECKING:
     from sealcast.server.relay import Relay
@@ -100,6 +101,26 @@ async def test_senders_that_have_left_meanwhile_are_introduced(lab: Lab) -> None
     assert again.joined.members == (MemberInfo(member=here.member, user="carol", hello=b"I am carol"),)
     assert again.joined.authors == (MemberInfo(member=room.member, user="ann", hello=b"I am ann"),)
     assert [item.sealed for item in await bob.settle()] == [said[0], last]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("bound", ["SERVER_CONTROL_MAX", "_LISTED_MAX"])
+async def test_when_the_senders_cannot_be_listed_nothing_is_recovered(
+    lab: Lab, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, room, _ = await talk(lab, 1)
+    carol = await lab.connect(lab.relays[0])
+    await carol.join("standup", "carol")
+    await ann.ws.close()
+    await carol.told(MemberLeft)
+    channel = lab.relays[0].hub.app(lab.APP).channels["standup"]  # type: ignore[union-attr]
+    size = channel.roster + 100 if bound == "SERVER_CONTROL_MAX" else 1
+    monkeypatch.setattr(answering, bound, size)
+    bob, again = await back(lab, room, 0)
+    assert not again.joined.recovered
+    assert again.joined.authors == ()
+    assert await bob.settle() == []
+    _, again = await back(lab, room, 1, user="dave")
+    assert again.joined.recovered, "nobody is to be listed"
 
 
 async def test_own_messages_are_not_sent_back(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 from unittest.mock import patch
 
 from hypothesis import settings
@@ -27,11 +27,20 @@ from sealcast.protocol.controls import (
     MemberJoined,
     MemberLeft,
     Place,
+    PresenceChanged,
     Side,
 )
 from sealcast.protocol.sframe import encode_header
 from sealcast.server import turns
-from sealcast.server.config import AppConfig, AppHistory, AppLimits, AppPolicy, Config
+from sealcast.server.config import (
+    AppConfig,
+    AppHistory,
+    AppLimits,
+    AppPolicy,
+    AppPresence,
+    Config,
+    ServerConfig,
+)
 from sealcast.server.hub import Hub
 from sealcast.server.interfaces import ChannelKey, Entry, Keep, Message, Sink, Subscription
 from sealcast.server.session import Session
@@ -115,6 +124,8 @@ class Seat:
 class Comers(RuleBasedStateMachine):
     """Users of one channel who come and go."""
 
+    PRESENCE: ClassVar[dict[str, float]] = {}
+
     @initialize()
     def start(self) -> None:
         self.soon: list[Callable[[], None]] = []
@@ -122,10 +133,13 @@ class Comers(RuleBasedStateMachine):
             app_id=APP,
             policy=AppPolicy(allow_app_id_only=True),
             history=AppHistory(messages=KEPT),
+            presence=AppPresence(**self.PRESENCE),
             limits=AppLimits(recovery_messages=AGAIN, joins_per_minute=10_000),
         )
         self.broker = Engine()
-        self.hub = Hub(Config(apps=(app,)), self.broker, self, self.soon.append)
+        self.now = 1000.0
+        config = Config(server=ServerConfig(heartbeat=3600), apps=(app,))
+        self.hub = Hub(config, self.broker, self, self.soon.append)
         self.seats: list[Seat] = []
         self.here: dict[str, Seat] = {}
         self.runs: dict[str, bytes] = {}
@@ -135,7 +149,7 @@ class Comers(RuleBasedStateMachine):
         """Refs of messages that had no answer when their senders' memberships ended."""
 
     def monotonic(self) -> float:
-        return 1000.0
+        return self.now
 
     def wall(self) -> float:
         return 2_000_000_000.0
@@ -231,6 +245,12 @@ class Comers(RuleBasedStateMachine):
         self._catch_up(self._pick(who))
 
     @rule()
+    def pass_time(self) -> None:
+        """Let whoever lingers be gone, and let it be told who came and went."""
+        self.now += 6.0
+        self.hub.wheel.advance(self.now)
+
+    @rule()
     def turn(self) -> None:
         soon, self.soon[:] = list(self.soon), []
         for call in soon:
@@ -246,6 +266,7 @@ class Comers(RuleBasedStateMachine):
             assert seat.seen == expected[: len(seat.seen)]
 
     def teardown(self) -> None:
+        self.pass_time()
         while self.broker.waiting or self.soon:
             self.broker.place(100)
             self.turn()
@@ -322,10 +343,15 @@ class Comers(RuleBasedStateMachine):
                 assert control.total == len(control.members) + 1
                 self._check_joined(seat)
             case MemberJoined():
-                assert control.member not in seat.known
+                # In a large channel who speaks is introduced to all, also to those who know it from `joined`.
+                assert control.member not in seat.known or self.PRESENCE.get("instant")
                 seat.known[control.member] = control.user
             case MemberLeft():
                 seat.known.pop(control.member, None)
+            case PresenceChanged():
+                seat.known.update({info.member: info.user for info in control.joined})
+                for departure in control.left:
+                    seat.known.pop(departure.member, None)
             case Ack():
                 assert ref not in seat.answers
                 seat.answers[ref] = control
@@ -349,6 +375,18 @@ class Comers(RuleBasedStateMachine):
         assert joined.recovered == (0 <= missing <= min(AGAIN, KEPT))
 
 
+class LingeringComers(Comers):
+    """The same where members whose connections are lost linger."""
+
+    PRESENCE: ClassVar[dict[str, float]] = {"linger": 5.0}
+
+
+class CrowdedComers(Comers):
+    """The same where it is told at intervals who comes and goes."""
+
+    PRESENCE: ClassVar[dict[str, float]] = {"linger": 5.0, "instant": 1, "interval": 5.0}
+
+
 class SlicedComers(Comers):
     """The same while every turn goes out to one member at a time, and two in a turn of the loop."""
 
@@ -369,5 +407,9 @@ class SlicedComers(Comers):
 
 TestComers = Comers.TestCase
 TestComers.settings = settings(max_examples=100, stateful_step_count=50)
+TestLingeringComers = LingeringComers.TestCase
+TestLingeringComers.settings = settings(max_examples=100, stateful_step_count=50)
+TestCrowdedComers = CrowdedComers.TestCase
+TestCrowdedComers.settings = settings(max_examples=100, stateful_step_count=50)
 TestSlicedComers = SlicedComers.TestCase
 TestSlicedComers.settings = settings(max_examples=100, stateful_step_count=50)

@@ -18,6 +18,8 @@ _WEIGHTS = {
     "flow": 5,
     "crash": 1,
     "restart": 3,
+    "fill": 1,
+    "clear": 2,
     "leave": 2,
     "join": 4,
     "frames": 3,

@@ -37,8 +37,10 @@ class Diary:
     """Everything it sent, acknowledged or not."""
 
 
-def judge(diaries: list[Diary]) -> None:
+def judge(diaries: list[Diary], *, durable: bool = False) -> None:
     """Raise Wrong unless these diaries of one channel can all be true.
+
+    A *durable* channel has one epoch for ever, so nobody loses its position in it.
 
     * a message has one place, and a place one message, whoever looks;
     * a member receives in the order of the places, nothing twice, and never its own;
@@ -46,6 +48,8 @@ def judge(diaries: list[Diary]) -> None:
     * a place that a member passed over without receiving it was announced, by ``Resumed`` or as unopened.
     """
     placed = _placed(diaries)
+    if durable and len({place.epoch for place in placed}) > 1:
+        raise Wrong("a channel on disk began another epoch")
     for diary in diaries:
         _check_order(diary)
         _check_gaps(diary, placed)

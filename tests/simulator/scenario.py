@@ -109,6 +109,8 @@ async def _play(seed: int, steps: list[Step], make: Callable[[int], World]) -> N
             await asyncio.sleep(max(step.at - world.loop.time(), 0))
             _take(step, world, members, tasks)
         await asyncio.sleep(max(LENGTH - world.loop.time(), 0))
+        if world.disk is not None:
+            world.disk.failing = False
         if not world.up:
             world.start()
         for wire in world.wires:
@@ -117,7 +119,8 @@ async def _play(seed: int, steps: list[Step], make: Callable[[int], World]) -> N
         await _last_round(world, members)
         for member in members:
             await member.close()
-    judge(diaries)
+        durable = world.disk is not None
+    judge(diaries, durable=durable)
 
 
 def _take(step: Step, world: World, members: list[_Member], tasks: list[asyncio.Task[None]]) -> None:
@@ -129,6 +132,9 @@ def _take(step: Step, world: World, members: list[_Member], tasks: list[asyncio.
     elif step.what == "restart":
         if not world.up:
             world.start()
+    elif step.what in ("fill", "clear"):
+        if world.disk is not None:
+            world.disk.failing = step.what == "fill"
     elif step.what in ("cut", "stall", "flow"):
         if wire is not None:
             {"cut": wire.cut, "stall": wire.stall, "flow": wire.resume_reading}[step.what]()

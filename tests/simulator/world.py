@@ -14,11 +14,13 @@ from sealcast.protocol.names import Privilege
 from sealcast.protocol.tokens import AccessToken
 from sealcast.server.config import AppConfig, AppLimits, Config, ServerConfig
 from sealcast.server.engine.memory import MemoryBroker
+from sealcast.server.engine.stored import StoredBroker
 from sealcast.server.hub import Hub
 from sealcast.server.interfaces import Broker
 from sealcast.server.logs import SessionLog
 from sealcast.server.session import Session
 
+from .disk import Disk, SimulatedJournal
 from .network import Socket, Wire
 
 __all__ = ["APP", "World"]
@@ -52,6 +54,9 @@ class World:
         self.clock = _Clock(self.loop)
         self.wires: list[Wire] = []
         self.up = False
+        self.disk = Disk() if seed % 2 else None
+        """What outlives a crash; None: nothing does."""
+        self._journal: SimulatedJournal | None = None
         self._ttl = ttl
         self._config = Config(
             server=ServerConfig(heartbeat=5, unauthenticated=10, node="sim"),
@@ -85,14 +90,19 @@ class World:
         self._tick()
 
     def broker(self) -> Broker:
-        """Return the engine of the next start."""
-        return MemoryBroker()
+        """Return the engine of the next start: every second seed has one that stores its messages."""
+        if self.disk is None:
+            return MemoryBroker(self.clock.wall)
+        self._journal = SimulatedJournal(self.disk, self.chance)
+        return StoredBroker(self._journal, self.clock.wall)
 
     def crash(self) -> None:
         """Kill the relay: nobody is told anything."""
         self.up = False
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._journal is not None:
+            self._journal.crash()
         wires, self.wires = self.wires, []
         for wire in wires:
             wire.crash()

@@ -109,7 +109,12 @@ class Reception:
             self.tell(MemberJoined(member.number, member.user, member.verified))
 
     def member_joined(self, number: int, user: str, hello: bytes | None) -> None:
-        """Somebody joined; raises RemoteProtocolError when the number is taken."""
+        """Somebody joined; raises RemoteProtocolError when the number is taken by somebody else.
+
+        In a large channel who speaks is introduced to all, also to those who know it from ``joined``.
+        """
+        if self.roster.knows(number, user, hello):
+            return
         member = self.roster.add(number, user, hello)
         self.tell(MemberJoined(member.number, member.user, member.verified))
         self._report_hellos()

@@ -88,6 +88,11 @@ class Roster(Mapping[int, Member]):
     def __repr__(self) -> str:
         return f"<Roster of {len(self)} members>"
 
+    def knows(self, number: int, user: str, hello: bytes | None) -> bool:
+        """Say whether exactly this member is there."""
+        member = self._members.get(number)
+        return member is not None and (member.user, self._hellos[number]) == (user, hello)
+
     def add(self, number: int, user: str, hello: bytes | None) -> Member:
         """Take a member in.
 

@@ -210,9 +210,10 @@ class Answering(Sending):
         channel = self._app.channels.get(join.channel)
         older = channel.by_user.get(join.user) if channel is not None else None
         waited: list[Directed] = []
-        if older is not None and isinstance(older.outlet, Absent) and older.hello == join.hello:
+        same = older is not None and (older.hello, older.run) == (join.hello, join.run or b"")
+        if older is not None and same and isinstance(older.outlet, Absent):
             member = older
-            waited = self._hub.come_back(self._app, member, rights, self, join.run or b"")
+            waited = self._hub.come_back(self._app, member, rights, self)
         else:
             if older is not None:
                 older.outlet.leave(older.channel.number, end("replaced"))

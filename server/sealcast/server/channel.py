@@ -191,11 +191,11 @@ class Channel:
             member.outlet.release()
         member.outlet = outlet
 
-    def back(self, member: Member, rights: Rights, outlet: Outlet, now: float, run: bytes) -> None:
+    def back(self, member: Member, rights: Rights, outlet: Outlet, now: float) -> None:
         """Let a member be there again on another connection, as if it had never been away."""
         if self._turn:  # what was collected meanwhile is not for it
             self.flush()
-        member.outlet, member.run = outlet, run
+        member.outlet = outlet
         member.meter, member.allowance = None, -1
         member.refresh(rights, now)
         self._out.add(member, outlet)

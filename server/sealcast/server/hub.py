@@ -158,13 +158,11 @@ class Hub:
         absent = Absent(member, self.wheel, until, lambda member, reason: self.leave(app, member, reason))
         member.channel.part(member, absent)
 
-    def come_back(
-        self, app: App, member: Member, rights: Rights, outlet: Outlet, run: bytes
-    ) -> list[Directed]:
+    def come_back(self, app: App, member: Member, rights: Rights, outlet: Outlet) -> list[Directed]:
         """Let a member that lingers be there again; return what was sent to it alone meanwhile."""
         absent = member.outlet
         assert isinstance(absent, Absent), "it lingers"
-        member.channel.back(member, rights, outlet, self.clock.wall(), run)
+        member.channel.back(member, rights, outlet, self.clock.wall())
         return absent.take()
 
     def leave(self, app: App, member: Member, reason: str) -> None:

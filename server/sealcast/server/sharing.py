@@ -111,6 +111,7 @@ class Sharing:
                 self._tell_change(key, outcome, member)
             done(outcome.revision)
 
+        _introduce(member)
         self._broker.set_item(key, asked.name, asked.value, asked.revision, member.author, bounds, settled)
 
     def _tell_change(self, key: ChannelKey, change: Change, by: Member) -> None:
@@ -188,6 +189,8 @@ class Sharing:
                 user=user,
                 member=_number(channel, user),
             )
+            if user is not None and by is not None:
+                _introduce(by)
             # Its owner may not have noticed that time is over; all else is what the member asked for.
             channel.notify(changed, None if reason == "expired" else by)
 
@@ -195,6 +198,12 @@ class Sharing:
         user = held.owner.user
         left = round(held.ends - now, 3)
         return LockInfo(name=held.name, fence=held.fence, user=user, ttl=left, member=_number(channel, user))
+
+
+def _introduce(member: Member) -> None:
+    """Let the others know a member before they hear what it has done."""
+    if not member.spoke:
+        member.channel.introduce(member)
 
 
 def _number(channel: Channel, user: str | None) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final, NamedTuple
 
 __all__ = ["MOST", "Identity", "Repeats"]
@@ -28,11 +28,13 @@ class Repeats:
 
     """
 
-    __slots__ = ("_most", "_offsets")
+    __slots__ = ("_most", "_offsets", "_runs")
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._offsets: OrderedDict[Identity, int] = OrderedDict()
+        self._runs: dict[tuple[str, bytes], set[int]] = {}
+        """The offsets of each run's messages: whoever comes back asks for its own."""
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -43,18 +45,20 @@ class Repeats:
 
     def note(self, identity: Identity, offset: int) -> None:
         """Remember a message that was placed."""
-        if identity.run:
-            self._offsets[identity] = offset
-            if len(self._offsets) > self._most:
-                self._offsets.popitem(last=False)
+        if not identity.run:
+            return
+        self._offsets[identity] = offset
+        self._runs.setdefault(identity[:2], set()).add(offset)
+        if len(self._offsets) > self._most:
+            oldest, offset = self._offsets.popitem(last=False)
+            run = self._runs[oldest[:2]]
+            run.discard(offset)
+            if not run:
+                del self._runs[oldest[:2]]
 
-    def of_run(self, user: str, run: bytes) -> set[int]:
-        """Return the offsets of one run's messages."""
-        return {
-            offset
-            for identity, offset in self._offsets.items()
-            if identity.run == run and identity.user == user
-        }
+    def of_run(self, user: str, run: bytes) -> Set[int]:
+        """Return the offsets of one run's messages, to look at."""
+        return self._runs.get((user, run), frozenset())
 
     def items(self) -> Iterable[tuple[Identity, int]]:
         """Return everything that is remembered, the oldest first."""
