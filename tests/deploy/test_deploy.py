@@ -1,4 +1,4 @@
-"""What stands in deploy/ fits together, keeps to its own rules, and passes the tools' checks where they exist."""
+"""What stands in deploy/ fits together, keeps to its own rules, and passes the tools that are there."""
 
 from __future__ import annotations
 

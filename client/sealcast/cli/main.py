@@ -38,6 +38,7 @@ _COMMANDS: Final = {
     "genconfig": "config_commands:genconfig",
     "checkconfig": "config_commands:checkconfig",
     "defaultenv": "config_commands:defaultenv",
+    "doctor": "doctor.command:doctor",
     "version": "version:version",
 }
 """Where each command stands, as ``module:name`` below this package, in the order of the help."""
