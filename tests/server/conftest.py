@@ -12,6 +12,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -26,6 +27,7 @@ from sealcast.server.config import AppConfig, AppLimits, AppPolicy, Config, Serv
 from sealcast.server.relay import Relay
 from sealcast.server.transport.websocket import Connection
 
+from .postgres import Postgres, running
 from .raw import PATIENCE, Client, Frame, Message, Room, Told, Wire, request, sealed, ws_frame
 
 APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
@@ -218,6 +220,22 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Transport]:
 
     monkeypatch.setattr(Connection, "connection_made", connection_made)
     return transports
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that is started when the first test asks for it."""
+    with running() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind that there may be."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/sealcast.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return await server.database()
 
 
 @pytest_asyncio.fixture

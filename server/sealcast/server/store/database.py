@@ -1,0 +1,175 @@
+"""One database: SQLite in a file, or PostgreSQL. Transactions, and what their failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from .records import StoreDown, StoreUnusable
+
+__all__ = ["Database"]
+
+_TIME: Final = 10.0
+"""Seconds that a transaction may take; none here does more than a few statements."""
+_WAIT: Final = 5.0
+"""Seconds to wait for a connection, or for another process's lock."""
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+
+
+class Database:
+    """A database that is opened when it is first used.
+
+    Args:
+        url: ``sqlite:///file`` or ``postgresql://user:password@host/name``.
+
+    Raises:
+        StoreUnusable: the URL cannot be used. The text never shows it: it may have a password.
+
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = _understood(url)
+        self.embedded = self._url.get_backend_name() == "sqlite"
+        """Whether it is SQLite, in this process and on this disk."""
+        self._engine: AsyncEngine | None = None
+
+    def __repr__(self) -> str:
+        return f"<Database {self._url.get_backend_name()}>"
+
+    @property
+    def place(self) -> str:
+        """Where it is, fit for a log: without a password."""
+        if self.embedded:
+            return self._url.database or ""
+        return f"{self._url.get_backend_name()}://{self._url.host or ''}/{self._url.database or ''}"
+
+    async def open(self) -> None:
+        """Make what there is to make, and look whether the database answers.
+
+        Raises:
+            StoreUnusable: the file cannot be made, or the driver is not installed.
+            StoreDown: it does not answer.
+
+        """
+        if self.embedded:
+            await asyncio.to_thread(_make_file, Path(self._url.database or ""))
+        await self.ping()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.dispose()
+
+    async def ping(self) -> None:
+        """Ask something simple. Raises StoreDown."""
+        async with self.connection() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Carry out all of the block or nothing of it.
+
+        Raises:
+            StoreDown: the database does not answer, or not in time.
+
+        """
+        with _failures():
+            async with (
+                asyncio.timeout(_TIME),
+                AsyncSession(self._opened(), expire_on_commit=False, autoflush=False) as session,
+                session.begin(),
+            ):
+                yield session
+
+    @contextlib.asynccontextmanager
+    async def connection(self, time: float | None = _TIME) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection in a transaction, for what is no object: health, migrations."""
+        with _failures():
+            async with asyncio.timeout(time), self._opened().begin() as connection:
+                yield connection
+
+    def _opened(self) -> AsyncEngine:
+        if self._engine is None:
+            options: dict[str, Any] = {"pool_timeout": _WAIT, "hide_parameters": True}
+            if self.embedded:
+                # One connection: SQLite has one writer, and one thread is what it costs.
+                options |= {"pool_size": 1, "max_overflow": 0, "connect_args": {"timeout": _WAIT}}
+            else:
+                options |= {"pool_size": 4, "max_overflow": 4, "pool_pre_ping": True, "pool_recycle": 1800}
+                options["connect_args"] = {"timeout": _WAIT}
+            try:
+                self._engine = create_async_engine(self._url, **options)
+            except ModuleNotFoundError as error:
+                raise StoreUnusable(
+                    f"the package {error.name} is not installed; try pip install 'sealcast[postgres]'"
+                ) from None
+            if self.embedded:
+                event.listen(self._engine.sync_engine, "connect", _prepare)
+                event.listen(self._engine.sync_engine, "begin", _begin)
+        return self._engine
+
+
+def _understood(text: str) -> URL:
+    try:
+        url = make_url(text)
+        driver = _DRIVERS[url.drivername]
+    except (ArgumentError, KeyError, ValueError):
+        raise StoreUnusable(
+            "database.url should be sqlite:///file or postgresql://user:password@host/name"
+        ) from None
+    if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise StoreUnusable("database.url names no file: write sqlite:/// and then its path")
+    return url.set(drivername=driver)
+
+
+def _make_file(path: Path) -> None:
+    """Make the file for its owner alone: it will hold certificates."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreUnusable(f"{path}: cannot be used as a database: {error.strerror}") from None
+
+
+def _prepare(connection: Any, record: object) -> None:
+    # The driver would begin transactions by itself, and not for changes of the schema: `_begin` does it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    # At once, so that two processes wait for each other instead of failing in the middle.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextlib.contextmanager
+def _failures() -> Any:
+    try:
+        yield
+    except IntegrityError:
+        raise  # the caller knows what it means
+    except DBAPIError as error:
+        raise StoreDown(f"the database failed: {type(error.orig).__name__}") from error
+    except (PoolTimeout, TimeoutError) as error:
+        raise StoreDown("the database does not answer in time") from error
+    except OSError as error:
+        raise StoreDown(f"the database cannot be reached: {error.strerror or 'no connection'}") from error

@@ -1,0 +1,127 @@
+"""What the database holds, as the rest of the relay sees it, and how a request to it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sealcast.protocol.errors import SealcastError
+
+__all__ = [
+    "AccountRecord",
+    "AppRecord",
+    "CertificateRecord",
+    "CertificateRole",
+    "KeyRecord",
+    "MigrationNeeded",
+    "Missing",
+    "Role",
+    "StoreDown",
+    "StoreError",
+    "StoreUnusable",
+    "Taken",
+    "WrongState",
+]
+
+CertificateRole = Literal["primary", "secondary"]
+Role = Literal["admin", "operator", "viewer"]
+"""What an account may do in the console: everything, everything but keys and accounts, look."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """What may sign an app's tokens."""
+
+    certificate_id: str
+    secret: str = field(repr=False)
+    role: CertificateRole
+    enabled: bool
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    """One app."""
+
+    app_id: str
+    name: str
+    enabled: bool
+    settings: Mapping[str, Any]
+    """The sections ``policy``, ``limits`` and so on, with the options that are not at their defaults."""
+    certificates: tuple[CertificateRecord, ...]
+    """Primary first."""
+    version: int
+    """Grows with every change of the app or its certificates."""
+    created: float
+    updated: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """One API key; the key itself is not kept."""
+
+    key_id: str
+    name: str
+    digest: bytes = field(repr=False)
+    """SHA-256 of the key."""
+    scopes: tuple[str, ...]
+    app_id: str | None
+    """The one app that it is good for; None for all."""
+    rate: int | None
+    """Requests a minute; None for the server's default."""
+    created: float
+    expires: float | None
+    last_used: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """Somebody who may sign in to the console."""
+
+    account_id: str
+    email: str
+    password_hash: str = field(repr=False)
+    role: Role
+    disabled: bool
+    created: float
+
+
+class StoreError(SealcastError):
+    """A request to the database was not carried out."""
+
+
+class Missing(StoreError):
+    """There is no such thing; ``what`` says of which kind."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"no such {what}")
+        self.what = what
+
+
+class Taken(StoreError):
+    """There is one already; ``what`` says of which kind."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"there is such a {what} already")
+        self.what = what
+
+
+class WrongState(StoreError):
+    """It cannot be done in the state that things are in; ``name`` is stable, the text for people."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+class StoreDown(StoreError):
+    """The database does not answer, or not in time; trying again later makes sense."""
+
+
+class StoreUnusable(StoreError):
+    """The database cannot be used as it is configured."""
+
+
+class MigrationNeeded(StoreUnusable):
+    """The database has another schema than this version of sealcast."""

@@ -1,0 +1,52 @@
+"""The database and its repositories as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .accounts import Accounts
+from .answers import Answers
+from .apps import Apps
+from .database import Database
+from .keys import Keys
+from .migrate import migrate, require_current
+
+__all__ = ["Store"]
+
+
+class Store:
+    """What the relay keeps of what operators set.
+
+    Args:
+        url: the database's.
+        now: Unix time.
+
+    Raises:
+        StoreUnusable: the URL cannot be used.
+
+    """
+
+    def __init__(self, url: str, now: Callable[[], float]) -> None:
+        self.database = Database(url)
+        self.apps = Apps(self.database, now)
+        self.keys = Keys(self.database, now)
+        self.accounts = Accounts(self.database, now)
+        self.answers = Answers(self.database, now)
+
+    async def open(self) -> None:
+        """Open the database. An embedded one is migrated.
+
+        Raises:
+            StoreUnusable: it cannot be used, or another one has not been migrated (MigrationNeeded).
+            StoreDown: it does not answer.
+
+        """
+        await self.database.open()
+        if self.database.embedded:
+            await migrate(self.database)
+        else:
+            await require_current(self.database)
+
+    async def close(self) -> None:
+        """Let go of it."""
+        await self.database.close()
