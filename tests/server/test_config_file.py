@@ -59,15 +59,63 @@ def test_flags_go_before_the_environment_and_that_before_the_file(write: Write) 
 def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
     path = write(APP_BLOCK)
     for option in PROCESS:
-        value = option.choices[-1] if option.choices else "7" if option.number else "localhost"
+        value = "7" if option.number else "localhost"
+        value = option.choices[-1] if option.choices else value
+        value = "true" if isinstance(option.default, bool) else value
+        value = "x" * 32 if option.secret else value
         section, name = option.path
         # Some options need each other, so those are set as well.
+        family = name.removesuffix("_certificate").removesuffix("_key")
         env = {
-            other.variable: "x" for other in PROCESS if name.startswith("tls") and other.path[1][:3] == "tls"
+            other.variable: "x"
+            for other in PROCESS
+            if family.endswith("tls") and other.path[1].startswith(family + "_")
         }
         loaded = getattr(getattr(load(path, env | {option.variable: value}), section), name)
-        assert str(loaded).removesuffix(".0") == value
+        shown = loaded.get_secret_value() if option.secret else str(loaded).removesuffix(".0")
+        assert shown.lower() == value.lower()
         assert option.variable == f"SEALCAST_{section}_{name}".upper()
+
+
+def test_a_secret_of_the_process_can_stand_in_a_file_that_the_environment_names(
+    write: Write, tmp_path: Path
+) -> None:
+    key = "k" * 40
+    (tmp_path / "key").write_text(key + "\n")
+    config = load(write(APP_BLOCK), {"SEALCAST_SERVER_INTERNAL_KEY_FILE": str(tmp_path / "key")})
+    assert config.server.internal_key.get_secret_value() == key
+    assert key not in repr(config)
+
+
+def test_a_database_takes_the_place_of_apps(write: Write, tmp_path: Path) -> None:
+    assert (
+        load(None, {"SEALCAST_DATABASE_DIRECTORY": "/data"}).database.place == "sqlite:////data/sealcast.db"
+    )
+    assert load(write('[database]\nurl = "sqlite:///x"'), {}).database.place == "sqlite:///x"
+    with pytest.raises(NoApp):
+        load(None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[database]\nurl = "sqlite:///x"\ndirectory = "x"', "url and directory exclude each other"),
+        ('[server]\ninternal_key = "short"', "internal_key should have 32 characters or more"),
+        ('[server]\ninternal_host = "0.0.0.0"', "internal_host can be reached by others"),
+        ('[server]\ninternal_tls_key = "x"', "internal_tls_certificate and internal_tls_key need each other"),
+    ],
+)
+def test_the_internal_port_and_the_database_refuse_what_is_unsafe(
+    write: Write, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        load(write(f"{text}\n{APP_BLOCK}"), {})
+    assert "short" not in str(caught.value).replace("should", "")
+
+
+def test_the_internal_port_can_be_opened_to_others_by_name(write: Write) -> None:
+    opened = load(write(f'[server]\ninternal_host = "0.0.0.0"\ninternal_clear = true\n{APP_BLOCK}'), {})
+    assert opened.server.internal_host == "0.0.0.0"
 
 
 def test_an_empty_variable_is_an_unset_one(write: Write) -> None:

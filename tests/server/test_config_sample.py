@@ -11,6 +11,7 @@ from sealcast.server.config import (
     AppConfig,
     ChannelConfig,
     Config,
+    DatabaseConfig,
     LogConfig,
     ServerConfig,
     StorageConfig,
@@ -33,6 +34,7 @@ def loaded(tmp_path: Path) -> Config:
 def test_every_field_is_an_option_once() -> None:
     fields = {f"server.{name}" for name in ServerConfig.model_fields}
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
+    fields |= {f"database.{name}" for name in DatabaseConfig.model_fields}
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
     assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import os
 import secrets
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sealcast.server.config import Config
+from sealcast.server.config import Config, is_loopback
 from sealcast.server.config_file import ConfigError
 from sealcast.server.config_file import load as load_config
 from sealcast.server.relay import Relay
@@ -39,7 +38,7 @@ def load(environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
     Raises Failure for an address that others could reach, or options that cannot be used.
     """
     host = flags.get("server.host")
-    if host is not None and not _is_loopback(host):
+    if host is not None and not is_loopback(host):
         raise Failure(
             "--dev listens on this machine only, since everybody can read its secrets on the screen",
             "--host 127.0.0.1, or a configuration (`sealcast genconfig`)",
@@ -108,12 +107,3 @@ class _DevRelay(Relay):
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

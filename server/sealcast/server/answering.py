@@ -27,6 +27,7 @@ from sealcast.protocol.session import Machine
 from .absent import Absent
 from .arrival import refusal_of_join
 from .auth import Rights, TokenRequired, admit
+from .config import AppLimits
 from .fanout import frame_header
 from .hub import App, Full, Hub
 from .interfaces import EngineDown, Kept, Position, Transport
@@ -74,15 +75,22 @@ class Answering(Sending):
         self._log = log
         self._address = address
         self._routes: dict[bytes, Member] = {}
-        self._joins = Bucket(limits.joins_per_minute / 60, limits.joins_per_minute, now, "joins_per_minute")
-        self._directs = Bucket(
-            limits.directs_per_minute / 60, limits.directs_per_minute, now, "directs_per_minute"
-        )
-        self._changes = Bucket(
-            limits.changes_per_minute / 60, limits.changes_per_minute, now, "changes_per_minute"
-        )
-        self._asks = Bucket(
-            limits.requests_per_minute / 60, limits.requests_per_minute, now, "requests_per_minute"
+        self._bound_requests(limits, now)
+
+    @property
+    def app(self) -> App:
+        """The tenant named in the URL."""
+        return self._app
+
+    def _bound_requests(self, limits: AppLimits, now: float) -> None:
+        self._joins, self._directs, self._changes, self._asks = (
+            Bucket(getattr(limits, name) / 60, getattr(limits, name), now, name)
+            for name in (
+                "joins_per_minute",
+                "directs_per_minute",
+                "changes_per_minute",
+                "requests_per_minute",
+            )
         )
 
     # --- what the other half does ---

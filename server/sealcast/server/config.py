@@ -6,6 +6,7 @@ The TOML file, the environment (``SEALCAST_SECTION_KEY``), the command line's fl
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -25,14 +26,29 @@ __all__ = [
     "AppRates",
     "ChannelConfig",
     "Config",
+    "DatabaseConfig",
     "DeliveryPolicy",
     "LogConfig",
     "ServerConfig",
     "StorageConfig",
+    "is_loopback",
 ]
 
 DeliveryPolicy = Literal["realtime", "latest", "reliable"]
 """What happens to frames that a member does not take in time."""
+
+
+_KEY_LEAST = 32
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach what listens on *host*."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _checked_secret(value: SecretStr) -> SecretStr:
@@ -77,10 +93,37 @@ class ServerConfig(_Section):
         5.0, "clients are told to come back after a random part of this", unit="s", ge=0, le=3600
     )
 
+    internal: bool = _option(True, "serve operators too: API, metrics and health, on a port of their own")
+    internal_host: str = _option("127.0.0.1", "address of the internal port")
+    internal_port: int = _option(7701, "the internal port; 0 takes a free one", ge=0, le=65535)
+    internal_key: SecretStr = _option(
+        SecretStr(""),
+        "an API key that may do everything, 32 characters or more",
+    )
+    internal_tls_certificate: str = _option("", "as `tls_certificate`, for the internal port")
+    internal_tls_key: str = _option("", "as `tls_key`, for the internal port")
+    internal_clear: bool = _option(
+        False, "let others than this machine reach the internal port without TLS, keys and all"
+    )
+
     @model_validator(mode="after")
     def _tls_is_whole(self) -> ServerConfig:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key need each other")
+        if bool(self.internal_tls_certificate) != bool(self.internal_tls_key):
+            raise ValueError("internal_tls_certificate and internal_tls_key need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _internal_port_is_safe(self) -> ServerConfig:
+        if 0 < len(self.internal_key.get_secret_value()) < _KEY_LEAST:
+            raise ValueError(f"internal_key should have {_KEY_LEAST} characters or more")
+        safe = is_loopback(self.internal_host) or self.internal_tls_key or self.internal_clear
+        if self.internal and not safe:
+            raise ValueError(
+                "internal_host can be reached by others, so it needs internal_tls_certificate and"
+                " internal_tls_key, or internal_clear = true behind something that has TLS"
+            )
         return self
 
 
@@ -92,6 +135,28 @@ class StorageConfig(_Section):
         "`memory`: nothing outlives the process; `sqlite`: an acknowledged message is on disk",
     )
     path: str = _option("sealcast-messages.db", "the file of the engine `sqlite`", min_length=1)
+
+
+class DatabaseConfig(_Section):
+    """Where apps, keys and accounts are kept that are made while the relay runs."""
+
+    url: SecretStr = _option(
+        SecretStr(""), "`postgresql://user:password@host/name` or `sqlite:///file`; can hold a password"
+    )
+    directory: str = _option("", "instead of a URL: where an SQLite database, `sealcast.db`, is kept")
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> DatabaseConfig:
+        if self.url.get_secret_value() and self.directory:
+            raise ValueError("url and directory exclude each other")
+        return self
+
+    @property
+    def place(self) -> str:
+        """The URL, with its password; empty when there is no database."""
+        if self.directory:
+            return f"sqlite:///{self.directory}/sealcast.db"
+        return self.url.get_secret_value()
 
 
 class LogConfig(_Section):
@@ -323,6 +388,7 @@ class Config(_Section):
 
     server: ServerConfig = ServerConfig()
     storage: StorageConfig = StorageConfig()
+    database: DatabaseConfig = DatabaseConfig()
     log: LogConfig = LogConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 

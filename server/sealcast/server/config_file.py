@@ -64,7 +64,7 @@ def load(
 
     Raises:
         ConfigError: it cannot be read or used.
-        NoApp: it has no app.
+        NoApp: it has no app, and no database that could have one.
 
     """
     draft = _Draft()
@@ -77,7 +77,7 @@ def load(
     config = draft.validate()
     if config is None or draft.problems:
         raise ConfigError(draft.problems)
-    if not config.apps:
+    if not config.apps and not config.database.place:
         raise NoApp([f"{draft.source}no app is configured, so nobody could join"])
     return config
 
@@ -104,11 +104,15 @@ def _read(path: Path, warn: Callable[[str], None]) -> Tree:
     except RecursionError:
         raise ConfigError([f"{path}: is nested too deeply"]) from None
     if stat.S_ISREG(mode) and mode & stat.S_IROTH and _has_secret(tree):
-        warn(f"{path}: contains certificates and can be read by every user; try `chmod o-r {path}`")
+        warn(f"{path}: contains secrets and can be read by every user; try `chmod o-r {path}`")
     return tree
 
 
 def _has_secret(tree: Tree) -> bool:
+    for option in PROCESS:
+        section = tree.get(option.path[0])
+        if option.secret and isinstance(section, dict) and section.get(option.path[1]):
+            return True
     apps = tree.get("apps")
     secrets = APP_ENVIRONMENT.values()
     return isinstance(apps, list) and any(
@@ -132,11 +136,15 @@ class _Draft:
     def take_environment(self, environment: Mapping[str, str]) -> None:
         """Lay the environment over the file."""
         for option in PROCESS:
-            if option.variable in environment:
-                self._put(option.path, environment[option.variable], option.variable)
+            given = environment.get(option.variable)
+            if option.secret:
+                given = self._secret(option.variable, environment)
+            if given is not None:
+                self._put(option.path, given, option.variable)
         self._take_app(environment)
         known = {option.variable for option in PROCESS} | {APP_ID, *APP_ENVIRONMENT}
         known |= {name + _FILE for name in APP_ENVIRONMENT}
+        known |= {option.variable + _FILE for option in PROCESS if option.secret}
         for name in sorted(environment):
             if name.startswith(PREFIXES) and name not in known:
                 self.problems.append(f"{_shown(name)}: unknown variable{_nearest(name, known)}")

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from sealcast.protocol.quantities import show_seconds, show_size
 
-from .config import AppConfig, ChannelConfig, LogConfig, ServerConfig, StorageConfig
+from .config import AppConfig, ChannelConfig, DatabaseConfig, LogConfig, ServerConfig, StorageConfig
 
 __all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "CHANNEL", "PREFIXES", "PROCESS", "Option"]
 
@@ -31,6 +31,8 @@ class Option:
     default: Any
     """The value when it is not given; ``...`` when it must be."""
     number: bool
+    secret: bool
+    """Whether it is not to be shown; the environment may name a file that holds it."""
     choices: tuple[str, ...]
     """The texts it may be; empty when it may be others."""
 
@@ -53,6 +55,8 @@ class Option:
             return show_seconds(self.default)
         if self.unit in ("B", "B/s") and self.default:
             return show_size(self.default)
+        if isinstance(self.default, SecretStr):
+            return ""
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
@@ -70,6 +74,7 @@ def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
             doc=field.description or "",
             unit=str(extra.get("unit", "")) if isinstance(extra, dict) else "",
             default=... if field.is_required() else field.default,
+            secret=kind is SecretStr,
             number=kind in (int, float, int | None, float | None),
             choices=_choices(kind),
         )
@@ -84,6 +89,7 @@ def _choices(kind: Any) -> tuple[str, ...]:
 PROCESS: Final = (
     *_walk(ServerConfig, "server"),
     *_walk(StorageConfig, "storage"),
+    *_walk(DatabaseConfig, "database"),
     *_walk(LogConfig, "log"),
 )
 """The options of the process, which the environment has too."""
@@ -102,5 +108,5 @@ APP_ENVIRONMENT: Final = {
 }
 """The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
 
-PREFIXES: Final = ("SEALCAST_SERVER_", "SEALCAST_STORAGE_", "SEALCAST_LOG_", "SEALCAST_APP_")
+PREFIXES: Final = tuple(f"SEALCAST_{part}_" for part in ("SERVER", "STORAGE", "DATABASE", "LOG", "APP"))
 """Variables that begin so are the relay's; an unknown one is a mistake."""

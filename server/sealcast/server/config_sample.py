@@ -58,6 +58,7 @@ def environment() -> str:
     lines = ["# An empty variable is an unset one."]
     for option in PROCESS:
         lines += [f"# {_explained(option)}", f"{option.variable}={option.shown}"]
+        lines += [f"{option.variable}_FILE="] * option.secret
     lines += ["# one app, beside those in the file: 32 hexadecimal characters", f"{APP_ID}="]
     for variable, name in APP_ENVIRONMENT.items():
         doc = next(option.doc for option in APP if option.name == name)
@@ -90,9 +91,11 @@ def _entry(option: Option, value: str | None = None) -> Iterator[str]:
 
 
 def _toml(option: Option) -> str:
-    if option.unit in ("s", "B", "B/s") or isinstance(option.default, str) or option.default is None:
+    if option.default == ():
+        return "[]"
+    if option.unit in ("s", "B", "B/s") or isinstance(option.default, str) or not option.shown:
         return json.dumps(option.shown)
-    return "[]" if option.default == () else option.shown
+    return option.shown
 
 
 def _explained(option: Option) -> str:

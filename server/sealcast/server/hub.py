@@ -10,7 +10,7 @@ from .absent import Absent
 from .auth import Rights
 from .channel import Channel
 from .clock import Clock, TimingWheel
-from .config import AppConfig, Config
+from .config import AppConfig, AppLimits, Config
 from .fanout import Outlet
 from .interfaces import Broker, ChannelKey
 from .limits import Quotas
@@ -78,14 +78,11 @@ class Hub:
         self.draining = False
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
+        self._call_later = call_later
         for app in config.apps:
-            delay = app.limits.flush_tick
-            tick = Tick(self._turns, delay, call_later) if delay and call_later else None
-            self._apps[app.app_id] = App(app, clock.monotonic(), tick)
+            self.put(app)
         self._broker = broker
-        self.sharing = Sharing(
-            broker, clock, self.wheel, lambda app_id: self._apps[app_id].config.limits, self._find
-        )
+        self.sharing = Sharing(broker, clock, self.wheel, self._limits_of, self._find)
         self.call_soon = call_soon
         self._next_channel = 0
 
@@ -97,6 +94,30 @@ class Hub:
     def apps(self) -> Iterable[App]:
         """Return all apps, disabled ones too."""
         return self._apps.values()
+
+    def put(self, config: AppConfig) -> App:
+        """Add an app, or let one be as this says from now on; what its channels are opened with they keep.
+
+        Only the encryption that is asked for is asked for at once in channels that are open, too.
+        """
+        delay = config.limits.flush_tick
+        tick = Tick(self._turns, delay, self._call_later) if delay and self._call_later else None
+        app = self._apps.get(config.app_id)
+        if app is None:
+            app = self._apps[config.app_id] = App(config, self.clock.monotonic(), tick)
+            return app
+        before, app.config = app.config, config
+        if before.limits.flush_tick != delay:
+            app.tick = tick
+        if before.rates != config.rates:
+            app.quotas = Quotas(config.rates, self.clock.monotonic())
+        for channel in app.channels.values():
+            channel.encryption_required = config.policy.encryption == "required"
+        return app
+
+    def remove(self, app_id: str) -> None:
+        """Forget an app whose members are gone."""
+        self._apps.pop(app_id, None)
 
     def join(
         self,
@@ -151,6 +172,10 @@ class Hub:
         if channel.over:
             self._close(channel)
 
+    def _limits_of(self, app_id: str) -> AppLimits:
+        app = self._apps.get(app_id)
+        return AppLimits() if app is None else app.config.limits  # removed: what is left of it still ends
+
     def _find(self, key: ChannelKey) -> Channel | None:
         app = self._apps.get(key.app_id)
         return None if app is None else app.channels.get(key.channel)
@@ -183,7 +208,10 @@ class Hub:
                 channel.flush()
 
     def _close(self, channel: Channel) -> None:
-        channels = self._apps[channel.key.app_id].channels
-        if channels.get(channel.key.channel) is channel and channel.over:
-            del channels[channel.key.channel]
+        app = self._apps.get(channel.key.app_id)
+        if app is not None and app.channels.get(channel.key.channel) is not channel:
+            return
+        if channel.over:
+            if app is not None:
+                del app.channels[channel.key.channel]
             channel.close()

@@ -134,19 +134,20 @@ class Meter:
 
     Args:
         quotas: the member's own, its connection's, its address's and its app's.
+        sent: how many frames, and how many bytes, the member has sent so far, which count no more.
 
     """
 
     __slots__ = ("_bytes", "_frames", "_granted", "_messages", "_since", "allowance")
 
-    def __init__(self, quotas: Iterable[Quota]) -> None:
+    def __init__(self, quotas: Iterable[Quota], sent: tuple[int, int] = (0, 0)) -> None:
         quotas = tuple(quotas)
         self._frames = tuple(bucket for quota in quotas for bucket in quota.frames)
         self._bytes = tuple(bucket for quota in quotas for bucket in quota.bytes)
         self._messages = tuple(bucket for quota in quotas for bucket in quota.messages)
         self._granted = (0, 0)
-        self._since = (0, 0)
-        self.allowance = 0
+        self._since = sent
+        self.allowance = sent[1]
         """The number of sent bytes up to which nothing needs to be asked."""
 
     def ask(self, sent: tuple[int, int], size: int, now: float) -> Shortage | None:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Final
 
+from sealcast.protocol.codes import end
 from sealcast.protocol.version import __version__
 
 from .clock import Clock, SystemClock
@@ -18,7 +19,7 @@ from .config import AppConfig, Config
 from .engine.memory import MemoryBroker
 from .engine.sqlite import SqliteJournal
 from .engine.stored import StoredBroker
-from .hub import Hub
+from .hub import App, Hub
 from .interfaces import Receiver, Transport
 from .logs import SessionLog, logger
 from .metrics import Metrics
@@ -100,10 +101,7 @@ class Relay:
             loop=type(loop).__module__.split(".")[0],
         )
         for app in self.config.apps:
-            if app.policy.allow_app_id_only:
-                logger.warning("this app admits members WITHOUT A TOKEN: for tests only", app=app.app_id)
-            if app.policy.encryption == "optional":
-                logger.warning("this app relays frames IN CLEAR if clients send them", app=app.app_id)
+            _warn(app)
         return self.address
 
     def _open_journal(self) -> SqliteJournal | None:
@@ -197,6 +195,39 @@ class Relay:
         self._ticker = loop.call_later(self._hub.wheel.tick, self._tick, loop)
         self._hub.wheel.advance(self._clock.monotonic())
 
+    # --- apps that change while it runs ---
+
+    def put(self, config: AppConfig) -> None:
+        """Add an app, or change one: what is said of it holds at once, and a disabled one ends."""
+        known = {app.config.app_id: app.config for app in self._hub.apps()}
+        before = known.get(config.app_id)
+        app = self._hub.put(config)
+        if not config.enabled:
+            self._end(app)
+        elif before is not None and (before.limits, before.rates) != (config.limits, config.rates):
+            for session in self._sessions_of(app):
+                session.reconfigured()
+        _warn(config)
+
+    def remove(self, app_id: str) -> None:
+        """Forget an app; who is in it is told that it is disabled."""
+        for app in list(self._hub.apps()):
+            if app.config.app_id == app_id:
+                self._end(app)
+                self._hub.remove(app_id)
+
+    def _end(self, app: App) -> None:
+        code = end("app_disabled")
+        for session in self._sessions_of(app):
+            session.refuse(code.name)
+        for channel in list(app.channels.values()):  # those who linger have no session
+            for member in list(channel.members.values()):
+                member.outlet.leave(channel.number, code)
+
+    def _sessions_of(self, app: App) -> list[Session]:
+        receivers = [connection.receiver for connection in self._listener.connections]
+        return [each for each in receivers if isinstance(each, Session) and each.app is app]
+
     # --- the listener's side ---
 
     def find(self, app_id: str) -> AppConfig | None:
@@ -216,6 +247,13 @@ class Relay:
         self._sessions += 1
         log = SessionLog(self._sessions, app_id, address, self._clock.monotonic())
         return Session(self._hub, app, transport, log, address)
+
+
+def _warn(app: AppConfig) -> None:
+    if app.policy.allow_app_id_only:
+        logger.warning("this app admits members WITHOUT A TOKEN: for tests only", app=app.app_id)
+    if app.policy.encryption == "optional":
+        logger.warning("this app relays frames IN CLEAR if clients send them", app=app.app_id)
 
 
 def main_loop() -> type[asyncio.AbstractEventLoop] | None:

@@ -134,7 +134,8 @@ class Session(Answering):
             if self._quota is None:
                 self._quota = Quota(rates, "connection", now)
             over = self._app.quotas.over(self._address, now)
-            member.meter = Meter((Quota(rates, "member", now), self._quota, *over))
+            quotas = (Quota(rates, "member", now), self._quota, *over)
+            member.meter = Meter(quotas, (member.frames_in, member.bytes_in))
         shortage = member.meter.ask((member.frames_in, member.bytes_in), size, now)
         member.allowance = member.meter.allowance
         return shortage
@@ -142,6 +143,16 @@ class Session(Answering):
     def heard(self) -> None:
         """Note that bytes came in."""
         self._machine.heard(self._hub.clock.monotonic())
+
+    def reconfigured(self) -> None:
+        """Go by what the app's limits and rates are now."""
+        limits = self._app.config.limits
+        self._frame_most = limits.frame
+        self._bound_requests(limits, self._hub.clock.monotonic())
+        self._quota = None
+        for member in self._members.values():
+            member.meter = None
+            member.allowance = 0
 
     # --- ends ---
 
