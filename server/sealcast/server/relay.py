@@ -65,6 +65,11 @@ class Relay:
         return self._hub.metrics
 
     @property
+    def clock(self) -> Clock:
+        """The present."""
+        return self._clock
+
+    @property
     def hub(self) -> Hub:
         """The registry, once started."""
         return self._hub
@@ -154,7 +159,8 @@ class Relay:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shut_down)
-        if self.config.server.tls_key and hasattr(signal, "SIGHUP"):
+        server = self.config.server
+        if (server.tls_key or server.internal_tls_key) and hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.start()
         await self.wait_stopped()

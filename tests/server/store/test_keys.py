@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from sealcast.server.store.answers import DAY, Answer
-from sealcast.server.store.records import Missing, Taken
+from sealcast.server.store.records import DAY, Answer, Missing, Taken
 from sealcast.server.store.store import Store
 
 APP = "0123456789abcdef0123456789abcdef"

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 
 from .database import Database
+from .records import DAY, Answer
 from .schema import AnsweredRequest
 
-__all__ = ["DAY", "Answer", "Answers"]
-
-DAY: Final = 86_400.0
-
-
-class Answer(NamedTuple):
-    """What is known of a request that was begun before."""
-
-    fingerprint: bytes
-    """Of the request: another one under the same key is a mistake."""
-    status: int | None
-    """None: no answer yet, or the process ended before there was one."""
-    body: bytes | None
-    begun: float
+__all__ = ["Answers"]
 
 
 class Answers:

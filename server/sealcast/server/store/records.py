@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from sealcast.protocol.errors import SealcastError
 
 __all__ = [
+    "DAY",
     "AccountRecord",
+    "Answer",
     "AppRecord",
     "CertificateRecord",
     "CertificateRole",
@@ -85,6 +87,21 @@ class AccountRecord:
     role: Role
     disabled: bool
     created: float
+
+
+DAY: Final = 86_400.0
+"""Seconds for which answers are kept."""
+
+
+class Answer(NamedTuple):
+    """What is known of a request that was begun before."""
+
+    fingerprint: bytes
+    """Of the request: another one under the same key is a mistake."""
+    status: int | None
+    """None: no answer yet, or the process ended before there was one."""
+    body: bytes | None
+    begun: float
 
 
 class StoreError(SealcastError):

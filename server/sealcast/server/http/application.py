@@ -1,0 +1,99 @@
+"""The application of the internal port: routes, what comes before them, and how everything fails."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from sealcast.protocol.version import __version__
+
+from ..directory import BadSettings
+from ..store.records import StoreError
+from . import health
+from .api_keys import Guests
+from .envelope import Envelope
+from .errors import ApiError, ErrorBody, answer, of_status, of_store
+from .route import Gate
+from .routes import ROUTERS
+from .services import Services
+
+__all__ = ["application", "openapi"]
+
+_ABOUT: Final = """\
+What operators do with a relay: apps, certificates and keys. It never sees what members say: that is sealed.
+
+Every request needs an API key (`Authorization: Bearer …`), whose scope stands with each operation. A refusal
+has a body with a stable `name`. A `POST` with an `Idempotency-Key` is carried out once in 24 hours, whatever
+happens to its answer; what is secret in an answer is shown only the first time. Times are Unix seconds."""
+
+
+def application(services: Services) -> ASGIApp:
+    """Return the application, which serves these services."""
+    app = _bare()
+    app.state.services = services
+    store = services.store
+    guests = Guests(services.config.server, None if store is None else store.keys, services.clock)
+    app.state.gate = Gate(services, guests)
+    return Envelope(app)
+
+
+def openapi() -> dict[str, Any]:
+    """Return the description of the API."""
+    return _bare().openapi()
+
+
+def _bare() -> FastAPI:
+    app = FastAPI(
+        title="sealcast",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its page would load code from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.include_router(health.router)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StoreError, _not_stored)
+    app.add_exception_handler(BadSettings, _not_stored)
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        tree = describe()
+        schemes = tree.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["key"] = {"type": "http", "scheme": "bearer", "description": "an API key"}
+        return tree
+
+    app.openapi = described  # type: ignore[method-assign] # the way that FastAPI documents
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answer(of_status(error), request.state.request_id)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [_described(item["loc"], item["msg"]) for item in error.errors()[:20]]
+    return answer(ApiError("invalid", problems=problems), request.state.request_id)
+
+
+async def _not_stored(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StoreError | BadSettings)
+    return answer(of_store(error), request.state.request_id)
+
+
+def _described(place: tuple[Any, ...], message: str) -> str:
+    """Name what is wrong, and not the value: it could be a secret."""
+    where = ".".join(str(part)[:40] for part in place if part not in ("body", "query", "path"))
+    said = message.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{where}: {said}" if where else said

@@ -1,0 +1,124 @@
+"""What surrounds every request: an id, bounds of size, number and time, headers, and a last resort."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..logs import logger
+from .errors import ApiError, answer
+
+__all__ = ["BODY_MAX", "Envelope"]
+
+BODY_MAX: Final = 1024 * 1024
+_BODY_TIME: Final = 15.0
+"""Seconds in which a body must have come."""
+_TIME: Final = 30.0
+"""Seconds that a request may take."""
+_AT_ONCE: Final = 64
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Unless the answer has its own: pages do."""
+
+
+class Envelope:
+    """The outermost layer of the internal port.
+
+    Args:
+        app: what is inside.
+
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+            await send(message)
+
+        refusal = None
+        if self._under_way >= _AT_ONCE:
+            refusal = ApiError("busy", retry_after=1.0)
+            await answer(refusal, request_id)(scope, receive, sending)
+            return
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(_TIME):
+                await self._app(scope, _Body(scope, receive), sending)
+        except TimeoutError:
+            refusal = ApiError("busy", "this took too long", retry_after=5.0)
+        except ApiError as error:
+            refusal = error
+        except Exception:
+            logger.exception("a request failed", request=request_id, path=scope["path"])
+            refusal = ApiError("internal_error")
+        finally:
+            self._under_way -= 1
+        if refusal is not None and not started:
+            await answer(refusal, request_id)(scope, receive, sending)
+
+
+class _Body:
+    """Hands over a body, as long as it is neither too long nor too slow."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._size = 0
+        self._whole = False
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        self._announced = int(length) if length.isdigit() and len(length) < 20 else 0
+
+    async def __call__(self) -> Message:
+        if self._whole:
+            return await self._receive()  # waits for the end of the connection, for as long as there is work
+        if self._announced > BODY_MAX:
+            raise ApiError("body_too_large")
+        try:
+            async with asyncio.timeout(_BODY_TIME):
+                message = await self._receive()
+        except TimeoutError:
+            raise ApiError("too_slow") from None
+        self._size += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._size > BODY_MAX:
+            raise ApiError("body_too_large")
+        return message
+
+
+def _id(scope: Scope) -> str:
+    """Return the request's id: the caller's, when it sent one that can stand in a log."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(given):
+                return str(given)
+    return secrets.token_hex(8)
