@@ -153,12 +153,11 @@ class Station(Relay):
             await asyncio.sleep(_REFRESH_EVERY)
             try:
                 await self.directory.refresh()
-            except StoreDown as error:
+            except Exception as error:  # whatever it is, it may be over the next time
                 if not down:
-                    logger.error("changes of apps by others are not seen", reason=str(error))
+                    reason = str(error) if isinstance(error, StoreDown) else type(error).__name__
+                    logger.error("changes of apps by others are not seen", reason=reason)
                 down = True
-            except Exception:
-                logger.exception("changes of apps by others are not seen")
             else:
                 down = False
 

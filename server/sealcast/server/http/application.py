@@ -64,6 +64,7 @@ def _bare() -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StoreError, _not_stored)
     app.add_exception_handler(BadSettings, _not_stored)
+    app.add_exception_handler(Exception, _failed)
     describe = app.openapi
 
     def described() -> dict[str, Any]:
@@ -90,6 +91,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _not_stored(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError | BadSettings)
     return answer(of_store(error), request.state.request_id)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return answer(ApiError("internal_error"), request.state.request_id)  # the envelope logs it
 
 
 def _described(place: tuple[Any, ...], message: str) -> str:

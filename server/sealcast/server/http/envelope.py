@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import traceback
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -79,7 +80,9 @@ class Envelope:
         except ApiError as error:
             refusal = error
         except Exception:
-            logger.exception("a request failed", request=request_id, path=scope["path"])
+            # Where it was, without the values of variables, which a logger may add by itself.
+            trace = traceback.format_exc(limit=-8)
+            logger.error("a request failed", request=request_id, path=scope["path"], trace=trace)
             refusal = ApiError("internal_error")
         finally:
             self._under_way -= 1

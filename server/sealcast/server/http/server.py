@@ -111,6 +111,8 @@ class _Patient(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._done()
+        if self.conn.trailing_data[0]:  # the next request has begun
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._done()
