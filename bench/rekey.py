@@ -32,6 +32,7 @@ from typing import Any
 APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 CONFIG = f"""
 [server]
+internal = false
 port = 0
 
 [log]

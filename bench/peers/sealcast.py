@@ -80,6 +80,7 @@ class Sealcast(Peer):
                 "[server]",
                 *(f"{name} = {value}" for name, value in server.items()),
                 "drain_spread = 0",
+                "internal = false",
                 "[log]",
                 'level = "error"',
                 "[[apps]]",

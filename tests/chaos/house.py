@@ -18,6 +18,7 @@ PATIENCE = 30.0
 
 _CONFIG = """
 [server]
+internal = false
 port = {port}
 node = "chaos"
 drain_spread = 1

@@ -111,7 +111,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """An environment without anything of sealcast's in it, whose temporary files go with the test."""
     apart = ("SEALCAST_", "XDG_RUNTIME_DIR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(apart)}
-    return {**kept, "PYTHONUNBUFFERED": "", "NO_COLOR": "1", "TMPDIR": str(tmp_path)}
+    # Relays that are no test of it do without the internal port, which could be another one's.
+    alone = {"SEALCAST_SERVER_INTERNAL": "false"}
+    return {**kept, **alone, "PYTHONUNBUFFERED": "", "NO_COLOR": "1", "TMPDIR": str(tmp_path)}
 
 
 @pytest.fixture

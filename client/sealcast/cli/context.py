@@ -1,7 +1,8 @@
 """Context files: how to reach a channel, in one file instead of five options.
 
-A TOML file with any of ``url``, ``app_id``, ``token``, ``certificate`` and ``key``. It holds secrets,
-so it is written for its owner's eyes only, and `sealcast serve --dev` makes one that goes when it stops.
+A TOML file with any of ``url``, ``app_id``, ``token``, ``certificate`` and ``key``; for operators also
+``api``, the URL of the internal port, and ``api_key``. It holds secrets, so it is written for its owner's
+eyes only, and `sealcast serve --dev` makes one that goes when it stops.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .output import printable
 
 __all__ = ["FIELDS", "read_context", "write_context"]
 
-FIELDS: Final = ("url", "app_id", "token", "certificate", "key")
+FIELDS: Final = ("url", "app_id", "token", "certificate", "key", "api", "api_key")
 
 _SIZE_MAX: Final = 16 * 1024
 

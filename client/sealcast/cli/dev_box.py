@@ -32,7 +32,7 @@ def main() -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a rule that cannot be encoded
     facts = json.load(sys.stdin)
     key = secrets.token_bytes(32).hex()
-    kept = {name: facts[name] for name in ("url", "app_id", "certificate")}
+    kept = {name: facts[name] for name in ("url", "app_id", "certificate", "api", "api_key") if name in facts}
     write_context(Path(facts["context"]), {**kept, "key": key})
     token = mint(facts["app_id"], facts["certificate"], _CHANNEL, _USERS[0], ttl=_TTL)
     print(box({**facts, "token": token, "key": key}), flush=True)
@@ -44,6 +44,13 @@ def box(facts: Mapping[str, str]) -> str:
         f"{facts['program']} join {_CHANNEL} --user {user} --context {shlex.quote(facts['context'])}"
         for user in _USERS
     )
+    operators = ""
+    if "api" in facts:
+        operators = f"""
+For operators: the API at {facts["api"]}/api/v1, with the key {facts["api_key"]}:
+
+{facts["program"]} apps list --context {shlex.quote(facts["context"])}
+"""
     return f"""\
 {_RULE}
 sealcast {__version__}, for trying out: this machine only, until you stop it
@@ -65,7 +72,7 @@ and this in a third one:
 
 What you type in one appears in the other. The relay passes it on and cannot read it:
 the key above was made by another process, and the relay was not told.
-The file after --context holds these values for you alone, and goes when the relay stops.
+{operators}The file after --context holds these values for you alone, and goes when the relay stops.
 {_RULE}"""
 
 

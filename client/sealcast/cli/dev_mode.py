@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +21,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sealcast.server.config import Config, is_loopback
+from pydantic import SecretStr
+
+from sealcast.server.config import Config, DatabaseConfig, ServerConfig, is_loopback
 from sealcast.server.config_file import ConfigError
 from sealcast.server.config_file import load as load_config
-from sealcast.server.relay import Relay
+from sealcast.server.station import Station
 
 from .failure import Failure, Status
 from .invocation import invocation
@@ -51,6 +54,11 @@ def load(environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
     others = {name: text for name, text in environment.items() if not name.startswith("SEALCAST_APP_")}
     try:
         config = load_config(None, others | app, {"server.host": "127.0.0.1", **_given(flags)})
+        server = config.server
+        operators: dict[str, Any] = {"internal_host": "127.0.0.1", "internal_port": _free(server)}
+        if not server.internal_key.get_secret_value():
+            operators["internal_key"] = SecretStr(secrets.token_urlsafe(32))
+        config = config.model_copy(update={"server": server.model_copy(update=operators)})
     except ConfigError as error:
         *more, last = error.problems
         for problem in more:
@@ -60,19 +68,22 @@ def load(environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
 
 
 @contextlib.contextmanager
-def relay(config: Config) -> Iterator[Relay]:
-    """Make the relay, and a directory for its context file that goes with it."""
+def relay(config: Config) -> Iterator[Station]:
+    """Make the relay, and a directory for its context file and database that goes with it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     place = Path(
         tempfile.mkdtemp(prefix="sealcast-", dir=runtime if runtime and Path(runtime).is_dir() else None)
     )
     try:
+        if config.server.internal and not config.database.place:
+            database = DatabaseConfig(directory=str(place / "data"))
+            config = config.model_copy(update={"database": database})
         yield _DevRelay(config, place / "dev.toml")
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-class _DevRelay(Relay):
+class _DevRelay(Station):
     """A relay that says how to use it once it listens."""
 
     def __init__(self, config: Config, context: Path) -> None:
@@ -83,9 +94,11 @@ class _DevRelay(Relay):
         if hasattr(signal, "SIGHUP"):  # a closed terminal must not leave the context file behind
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.shut_down)
         host, port = await super().start()
-        (app,) = self.config.apps
+        app = self.directory.configured[0]
+        key = self.config.server.internal_key.get_secret_value()
         self._print_box(
             {
+                **({"api": self.internal_url, "api_key": key} if self.internal_url else {}),
                 "url": f"ws://{f'[{host}]' if ':' in host else host}:{port}",
                 "app_id": app.app_id,
                 "certificate": app.certificates[0],
@@ -103,6 +116,17 @@ class _DevRelay(Relay):
         )
         if ended.returncode:
             raise Failure("no key and no commands could be made", "`sealcast genconfig` instead of --dev")
+
+
+def _free(server: ServerConfig) -> int:
+    """Return the internal port, or 0, which takes a free one, when another relay has it already."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", server.internal_port))
+        except OSError:
+            return 0
+    return server.internal_port
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,6 +43,16 @@ def serve(
         int | None,
         typer.Option(help="Listen here instead of server.port; 0 takes a free one.", show_default=False),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep apps and keys in a database in this directory; or database.url.", show_default=False
+        ),
+    ] = None,
+    internal: Annotated[
+        bool | None,
+        typer.Option("--internal/--no-internal", help="Serve the API for operators.", show_default=False),
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option(help="Write this and what is worse instead of log.level.", show_default=False),
@@ -56,14 +67,20 @@ def serve(
               sealcast serve --config /etc/sealcast.toml --port 7700
     """
     path = config or (Path(named) if (named := os.environ.get("SEALCAST_CONFIG")) else None)
-    flags = {"server.host": host, "server.port": port, "log.level": log_level}
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "server.internal": internal,
+        "database.directory": None if data is None else str(data),
+        "log.level": log_level,
+    }
     if dev:
         if config is not None:
             raise Failure("--dev and --config exclude each other", "one of them", Status.USAGE)
         path = None
     try:
         from sealcast.server.logs import configure, logger
-        from sealcast.server.relay import Relay
+        from sealcast.server.station import Station
 
         from . import dev_mode
     except ModuleNotFoundError as error:
@@ -74,11 +91,11 @@ def serve(
     for warning in warnings:
         logger.warning(warning)
     _raise_file_limit()
-    with dev_mode.relay(loaded) if dev else contextlib.nullcontext(Relay(loaded)) as relay:
+    with dev_mode.relay(loaded) if dev else contextlib.nullcontext(Station(loaded)) as relay:
         _run(relay, loaded)
 
 
-def _load(path: Path | None, flags: dict[str, str | int | None], warnings: list[str]) -> Config:
+def _load(path: Path | None, flags: Mapping[str, object], warnings: list[str]) -> Config:
     from sealcast.server.config_file import ConfigError, NoApp, load
 
     try:
@@ -104,9 +121,12 @@ def _raise_file_limit() -> None:
 
 
 def _run(relay: Relay, config: Config) -> None:
+    from sealcast.server.directory import AppsClash
     from sealcast.server.engine.sqlite import JournalUnusable
     from sealcast.server.logs import logger
     from sealcast.server.relay import main_loop
+    from sealcast.server.station import InternalPortUnavailable
+    from sealcast.server.store.records import StoreError, StoreUnusable
     from sealcast.server.transport.tls import CertificateUnusable
 
     loop = main_loop()
@@ -122,6 +142,13 @@ def _run(relay: Relay, config: Config) -> None:
         ) from None
     except JournalUnusable as error:
         raise Failure(str(error), "another storage.path", Status.CONFIGURATION) from None
+    except (AppsClash, StoreUnusable) as error:
+        raise Failure(str(error), status=Status.CONFIGURATION) from None
+    except StoreError as error:
+        raise Failure(str(error), "another database.url, once it is well") from None
+    except InternalPortUnavailable as error:
+        status = Status.ADDRESS_IN_USE if error.in_use else Status.FAILED
+        raise Failure(str(error), "another server.internal_port, or --no-internal", status) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Failure(
