@@ -25,6 +25,7 @@ __all__ = [
     "Relayed",
     "Source",
     "app_config",
+    "problems_of",
     "settings_checked",
 ]
 
@@ -100,8 +101,13 @@ def settings_checked(
             }
         )
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise BadSettings(_described(item["loc"], item["msg"]) for item in found) from None
+        raise BadSettings(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Return what is wrong, a line each, without the values: they could be secrets."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [_described(item["loc"], item["msg"]) for item in found]
 
 
 def _described(place: tuple[int | str, ...], message: str) -> str:

@@ -112,6 +112,10 @@ async def test_a_change_that_makes_no_sense_changes_nothing(api: httpx.AsyncClie
     for change in (
         {"limits": {"members": 0}},
         {"limits": {"membres": 5}},
+        {"limits": {"members": True}},
+        {"limits": {"members": "5"}},
+        {"policy": {"accept_006": 1}},
+        {"limits": []},
         {"rates": {"bytes_per_member": 1}},
         {"name": "a\nb"},
         {"name": "x" * 65},
@@ -196,7 +200,7 @@ async def test_lists_come_in_pages_with_the_apps_of_the_configuration_in_their_p
     assert "".join(digit for digit, _ in seen) == "135789bf"
     assert {digit for digit, origin in seen if origin == "c"} == {"5", "b"}
     assert pages == 3
-    for wrong in ({"limit": 0}, {"limit": 201}, {"cursor": "%"}, {"cursor": "AAAA"}):
+    for wrong in ({"limt": 3}, {"limit": 0}, {"limit": 201}, {"cursor": "%"}, {"cursor": "AAAA"}):
         assert refusal(await api.get(APPS, params=wrong)) == (422, "invalid")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from .answered import Replays
@@ -83,11 +84,15 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> _Handler:
         """Return the handler with everything that comes before it."""
         handler, scope = super().get_route_handler(), self.scope
+        known = _queries(self.dependant)
 
         async def handle(request: Request) -> Response:
             gate: Gate = request.app.state.gate
             caller = await gate.admit(request, scope)
             request.state.caller = caller
+            if unknown := set(request.query_params) - known:
+                # A misspelt filter must not be a filter that is silently not there.
+                raise ApiError("invalid", problems=[f"{name[:40]}: unknown" for name in sorted(unknown)[:5]])
             key = request.headers.get("idempotency-key")
             if key is None or request.method != "POST":
                 return await handler(request)
@@ -98,3 +103,9 @@ class ApiRoute(APIRoute):
             return await gate.replays.once(caller.actor, key, print_, lambda: handler(request))
 
         return handle
+
+
+def _queries(dependant: Dependant) -> set[str]:
+    """Return the names of the query's parameters that a route knows."""
+    found = {field.alias for field in dependant.query_params}
+    return found.union(*(_queries(below) for below in dependant.dependencies))

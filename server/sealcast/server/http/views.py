@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from sealcast.protocol import names
 
@@ -19,11 +21,20 @@ from ..config import (
     AppRates,
     ChannelConfig,
 )
-from ..directory import app_config
+from ..directory import app_config, problems_of
 from ..store.records import AppRecord, CertificateRecord, CertificateRole
 from .services import Services
 
-__all__ = ["AppIdOf", "AppView", "CertificateText", "CertificateView", "Name", "of_config", "of_record"]
+__all__ = [
+    "AppIdOf",
+    "AppView",
+    "CertificateText",
+    "CertificateView",
+    "Exact",
+    "Name",
+    "of_config",
+    "of_record",
+]
 
 _SHOWN: Final = 4
 
@@ -36,6 +47,27 @@ def _visible(text: str) -> str:
 
 Name = Annotated[str, Field(max_length=64), AfterValidator(_visible)]
 """What people call something."""
+
+T = TypeVar("T")
+
+
+class _Exactly:
+    """Takes options as JSON means them: ``true`` is no number, and ``"5"`` is none either."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def exact(given: Any) -> Any:
+            if not isinstance(given, dict):
+                return given
+            try:
+                return source.model_validate_json(json.dumps(given), strict=True)
+            except ValidationError as error:
+                raise ValueError("; ".join(problems_of(error))) from None
+
+        return core_schema.no_info_before_validator_function(exact, handler(source))
+
+
+Exact = Annotated[T, _Exactly()]
+"""A section of options in a request."""
 
 _HEX: Final = re.compile(r"^[0-9a-fA-F]{32}$").pattern
 AppIdOf = Annotated[str, Field(pattern=_HEX, description="32 hexadecimal characters; case counts")]

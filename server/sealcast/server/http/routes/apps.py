@@ -17,7 +17,7 @@ from ..errors import ApiError
 from ..paging import Page, PageAskedOf
 from ..route import ApiRoute, scoped
 from ..services import Services, ServicesOf
-from ..views import AppIdOf, AppView, CertificateText, Name, of_config, of_record
+from ..views import AppIdOf, AppView, CertificateText, Exact, Name, of_config, of_record
 
 __all__ = ["AppChange", "MadeApp", "NewApp", "router"]
 
@@ -27,15 +27,15 @@ router = APIRouter(tags=["apps"], route_class=ApiRoute)
 class AppChange(BaseModel):
     """What to change of an app. Of a section, what is given is changed; null brings back its defaults."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name | None = None
-    policy: AppPolicy | None = None
-    limits: AppLimits | None = None
-    rates: AppRates | None = None
-    history: AppHistory | None = None
-    presence: AppPresence | None = None
-    channels: list[ChannelConfig] | None = Field(None, max_length=256, description="all of them")
+    policy: Exact[AppPolicy] | None = None
+    limits: Exact[AppLimits] | None = None
+    rates: Exact[AppRates] | None = None
+    history: Exact[AppHistory] | None = None
+    presence: Exact[AppPresence] | None = None
+    channels: list[Exact[ChannelConfig]] | None = Field(None, max_length=256, description="all of them")
 
     def over(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings with this laid over them."""

@@ -22,7 +22,7 @@ router = APIRouter(tags=["certificates"], route_class=ApiRoute)
 class NewCertificate(BaseModel):
     """A certificate to be added."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     certificate: CertificateText | None = Field(None, description="by default made up")
 

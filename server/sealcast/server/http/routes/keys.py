@@ -50,7 +50,7 @@ class KeyView(BaseModel):
 class NewApiKey(BaseModel):
     """A key to be made."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name = ""
     scopes: list[Scope] = Field(min_length=1, max_length=32, description="not more than the caller has")
