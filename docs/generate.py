@@ -6,12 +6,13 @@
     python docs/generate.py --check    change nothing; exit with 1 when a section is stale
 
 A section stands between ``<!-- generated from SOURCE: begin -->`` and ``<!-- generated: end -->``;
-everything around it is written by hand. Each has one function in ``SECTIONS``.
+everything around it is written by hand. Each has one function in ``SECTIONS``; whole files are in ``FILES``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,8 +21,10 @@ from sealcast.client.e2ee import rekey
 from sealcast.protocol.codes import ENDS, REPLIES, returns
 from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
 from sealcast.server.config_sample import table as options
+from sealcast.server.http.application import openapi
+from sealcast.server.http.errors import PROBLEMS
 
-__all__ = ["SECTIONS", "fill", "main"]
+__all__ = ["FILES", "SECTIONS", "fill", "main"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -83,7 +86,34 @@ def key_changes() -> str:
     return "\n".join([*lines, "```"])
 
 
+def operations() -> str:
+    """Return the table of the API's operations, with the scope that each needs."""
+    lines = [_row("operation", "scope", "does"), "|---|---|---|"]
+    for path, methods in openapi()["paths"].items():
+        for method, operation in methods.items():
+            scope = operation.get("x-scope")
+            does = " ".join(operation["description"].split())
+            lines.append(_row(f"`{method.upper()} {path}`", f"`{scope}`" if scope else "no key", does))
+    return "\n".join(lines)
+
+
+def refusals() -> str:
+    """Return the table of the API's refusals."""
+    lines = [_row("status", "name", "meaning", "what to do"), "|---|---|---|---|"]
+    lines += [_row(str(row.status), f"`{row.name}`", row.message, row.hint) for row in PROBLEMS.values()]
+    return "\n".join(lines)
+
+
+def description() -> str:
+    """Return the API's OpenAPI as a file."""
+    return json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "api.md": {
+        "sealcast.server.http.routes": operations,
+        "sealcast.server.http.errors": refusals,
+    },
     "configuration.md": {"sealcast.server.config": options},
     "managed-keys.md": {"sealcast.client.e2ee.rekey": key_changes},
     "protocol.md": {
@@ -93,6 +123,9 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     },
 }
 """For each file, the function that writes the section generated from each source."""
+
+FILES: dict[str, Callable[[], str]] = {"openapi.json": description}
+"""Files that are generated as a whole."""
 
 
 def fill(text: str, sections: dict[str, Callable[[], str]]) -> str:
@@ -120,10 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when stale")
     check = parser.parse_args(arguments).check
     stale = 0
-    for name, sections in SECTIONS.items():
+    for name in (*SECTIONS, *FILES):
         path = HERE / name
-        old = path.read_text(encoding="utf-8")
-        new = fill(old, sections)
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        new = FILES[name]() if name in FILES else fill(old, SECTIONS[name])
         if new == old:
             continue
         stale += 1
