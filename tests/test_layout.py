@@ -100,14 +100,17 @@ def test_a_module_is_not_named_after_nothing(name: str) -> None:
     assert not empty & set(re.split(r"[._]", name.removeprefix("sealcast.")))
 
 
+_HANDED_OVER = {"command", "callback", "get", "post", "put", "patch", "delete"}
+
+
 def defined(tree: ast.Module) -> set[str]:
-    """The public functions and classes of a module, except what a decorator hands to the command line."""
+    """The public functions and classes of a module, except what a decorator makes a command or a route."""
     names: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             parts = [part for item in node.decorator_list for part in ast.walk(item)]
             decorators = {part.attr for part in parts if isinstance(part, ast.Attribute)}
-            if not node.name.startswith("_") and not decorators & {"command", "callback"}:
+            if not node.name.startswith("_") and not decorators & _HANDED_OVER:
                 names.add(node.name)
     return names
 
@@ -229,6 +232,11 @@ def test_the_protocol_in_a_fresh_process_brings_no_input_or_output_of_its_own() 
 def test_the_client_does_not_bring_the_relay() -> None:
     loaded = families(modules_after("import sealcast.client, sealcast.cli.main"))
     assert not loaded & {"sealcast.server", "uvloop", "structlog", "pydantic"}
+
+
+def test_a_relay_loads_neither_a_database_nor_an_api_before_it_is_asked_for_one() -> None:
+    loaded = families(modules_after("import sealcast.server.station, sealcast.server.config_file"))
+    assert not loaded & {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "aiosqlite", "argon2"}
 
 
 def test_the_import_contracts_hold() -> None:
