@@ -177,6 +177,15 @@ async def test_a_database_is_migrated_and_serve_says_when_it_must_be(start: Star
     assert "secret" not in down.err
 
 
+async def test_a_database_that_cannot_be_used_is_a_mistake_of_the_configuration(start: Start) -> None:
+    for env in ({}, {"SEALCAST_DATABASE_URL": "mysql://u:secret@h/x"}):
+        arguments = ["--data", "/proc/x"] if not env else []
+        done = await (await start("serve", *arguments, env={"SEALCAST_SERVER_PORT": "0", **env})).finish()
+        assert (done.status, done.out) == (3, b"")
+        assert "secret" not in done.err
+        assert done.err.count("\n") == 1
+
+
 async def test_an_internal_port_that_is_taken_is_status_4(operator: Operator, start: Start) -> None:
     port = operator.env["SEALCAST_API_URL"].rpartition(":")[2]
     env = {**ON, "SEALCAST_SERVER_INTERNAL_PORT": port, "SEALCAST_LOG_LEVEL": "error"}

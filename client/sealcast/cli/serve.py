@@ -142,6 +142,8 @@ def _run(relay: Relay, config: Config) -> None:
         ) from None
     except JournalUnusable as error:
         raise Failure(str(error), "another storage.path", Status.CONFIGURATION) from None
+    except ModuleNotFoundError as error:  # what is loaded only where it is needed
+        raise missing_extra("serve", error) from None
     except (AppsClash, StoreUnusable) as error:
         raise Failure(str(error), status=Status.CONFIGURATION) from None
     except StoreError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from sealcast.server.store.migrate import differences, migrate, revision_of, scr
 from sealcast.server.store.migrations import HEAD
 from sealcast.server.store.records import MigrationNeeded, StoreDown, StoreUnusable
 from sealcast.server.store.store import Store
+
+from ..postgres import Postgres
 
 
 async def test_the_steps_make_what_is_declared(database_url: str) -> None:
@@ -147,3 +150,17 @@ def test_nothing_but_the_store_knows_sql() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] in ("sqlalchemy", "alembic") for name in names), path
+
+
+async def test_connections_that_the_server_has_cut_are_made_anew(postgres: Postgres) -> None:
+    store = Store(await postgres.database(), lambda: 0.0)
+    try:
+        await migrate(store.database)
+        await store.open()
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sealcast' AND pid <> "
+        with contextlib.suppress(StoreDown):
+            async with store.database.connection() as connection:
+                await connection.exec_driver_sql(cut + "pg_backend_pid()")
+        assert await store.apps.all() == []
+    finally:
+        await store.close()

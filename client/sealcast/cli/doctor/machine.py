@@ -15,7 +15,10 @@ from .finding import Finding, fine, worth_a_look, wrong
 
 __all__ = ["backlog", "clock", "files", "memory", "python"]
 
-_PACKAGES: Final = ("websockets", "msgpack", "pydantic", "structlog", "uvloop")
+_PACKAGES: Final = (
+    *("websockets", "msgpack", "pydantic", "structlog", "uvloop"),
+    *("fastapi", "uvicorn", "sqlalchemy", "aiosqlite", "alembic"),
+)
 _OWN_FILES: Final = 64
 """Files of the process beside its connections."""
 _CONNECTION_BYTES: Final = 12 * 1024
