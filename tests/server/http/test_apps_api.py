@@ -239,3 +239,25 @@ async def test_changes_at_the_same_time_all_hold(operated: Operated, api: httpx.
     config = operated.station.directory.get(APP)
     assert config is not None
     assert (config.limits.members, config.limits.channels, config.limits.connections) == (7, 7, 7)
+
+
+async def test_numbers_that_are_none_are_refused(api: httpx.AsyncClient, refusal: Refusal) -> None:
+    headers = {"Content-Type": "application/json"}
+    for number in ("NaN", "Infinity", "-Infinity", "1e999"):
+        for path, body in (
+            (APPS, f'{{"limits": {{"outbox_age": {number}}}}}'),
+            (APPS, f'{{"channels": [{{"pattern": "a", "history_ttl": {number}}}]}}'),
+            ("/api/v1/keys", f'{{"scopes": ["apps:read"], "expires": {number}}}'),
+        ):
+            answer = await api.post(path, content=body, headers=headers)
+            assert refusal(answer) == (422, "invalid"), body
+    assert (await api.get(APPS)).json()["items"] == []
+
+
+async def test_ids_with_anything_in_them_are_refused_or_unknown(
+    api: httpx.AsyncClient, refusal: Refusal
+) -> None:
+    for odd in ("%00", "%2e%2e", "%ff", "a" * 5000, "%F0%9F%98%80", "'; DROP TABLE apps; --"):
+        for path in (f"{APPS}/{odd}", f"/api/v1/keys/{odd}"):
+            assert refusal(await api.get(path)) in {(422, "invalid"), (404, "not_found")}, path
+    assert refusal(await api.get("/api/v1/keys/" + "0" * 12)) == (404, "not_found")

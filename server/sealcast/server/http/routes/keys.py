@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,8 @@ from ..services import ServicesOf
 from ..views import AppIdOf, Name
 
 __all__ = ["KeyView", "MadeKey", "NewApiKey", "router"]
+
+KeyIdOf = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 
 router = APIRouter(tags=["keys"], route_class=ApiRoute)
 
@@ -105,13 +107,13 @@ async def create_key(services: ServicesOf, caller: CallerOf, new: NewApiKey) -> 
 
 
 @router.get("/keys/{key_id}", openapi_extra=scoped("keys:write"))
-async def show_key(services: ServicesOf, caller: CallerOf, key_id: str) -> KeyView:
+async def show_key(services: ServicesOf, caller: CallerOf, key_id: KeyIdOf) -> KeyView:
     """Show one API key."""
     return KeyView.of(await _seen(services, caller, key_id))
 
 
 @router.delete("/keys/{key_id}", status_code=204, openapi_extra=scoped("keys:write"))
-async def delete_key(services: ServicesOf, caller: CallerOf, key_id: str) -> Response:
+async def delete_key(services: ServicesOf, caller: CallerOf, key_id: KeyIdOf) -> Response:
     """Delete an API key, which is good for nothing from now on."""
     await _seen(services, caller, key_id)
     await services.kept.keys.delete(key_id)
