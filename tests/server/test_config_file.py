@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
         value = "x" * 32 if option.secret else value
         section, name = option.path
         # Some options need each other, so those are set as well.
-        family = name.removesuffix("_certificate").removesuffix("_key")
+        family = re.sub("_(certificate|key|clients)$", "", name)
         env = {
             other.variable: "x"
             for other in PROCESS

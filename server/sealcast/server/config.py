@@ -102,6 +102,9 @@ class ServerConfig(_Section):
     )
     internal_tls_certificate: str = _option("", "as `tls_certificate`, for the internal port")
     internal_tls_key: str = _option("", "as `tls_key`, for the internal port")
+    internal_tls_clients: str = _option(
+        "", "PEM file of issuers; with it the internal port is for clients with a certificate of theirs"
+    )
     internal_clear: bool = _option(
         False, "let others than this machine reach the internal port without TLS, keys and all"
     )
@@ -112,6 +115,8 @@ class ServerConfig(_Section):
             raise ValueError("tls_certificate and tls_key need each other")
         if bool(self.internal_tls_certificate) != bool(self.internal_tls_key):
             raise ValueError("internal_tls_certificate and internal_tls_key need each other")
+        if self.internal_tls_clients and not self.internal_tls_key:
+            raise ValueError("internal_tls_clients needs internal_tls_certificate and internal_tls_key")
         return self
 
     @model_validator(mode="after")

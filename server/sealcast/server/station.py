@@ -135,6 +135,8 @@ class Station(Relay):
             self._certificate = Certificate(
                 server.internal_tls_certificate, server.internal_tls_key, logger.warning
             )
+            if server.internal_tls_clients:
+                self._certificate.demand_of_clients(server.internal_tls_clients)
         tls = None if self._certificate is None else self._certificate.context
         app = application(Services(self.config, self.hub, self.directory, self.clock, self.store))
         port = InternalPort(app, server.internal_host, server.internal_port, tls)

@@ -17,6 +17,7 @@ from sealcast.server.directory import AppsClash
 from sealcast.server.http import envelope, server
 from sealcast.server.station import InternalPortUnavailable, Station
 from sealcast.server.store.records import StoreDown
+from sealcast.server.transport.tls import CertificateUnusable
 
 if TYPE_CHECKING:
     from ..conftest import Lab
@@ -258,3 +259,39 @@ async def test_what_is_under_way_is_answered_when_it_goes_down(operate: Operate,
     while not operated.station.directory._versions and not asked.done():
         await asyncio.sleep(0)
     assert (await asked).status_code == 201
+
+
+async def test_it_can_ask_clients_for_a_certificate(operate: Operate) -> None:
+    operated = await operate(
+        internal_tls_certificate=str(TLS / "relay.pem"),
+        internal_tls_key=str(TLS / "relay.key"),
+        internal_tls_clients=str(TLS / "other.pem"),
+    )
+    url = operated.station.internal_url
+    assert url is not None
+    for name in ("other", "relay", None):
+        context = ssl.create_default_context(cafile=TLS / "relay.pem")
+        context.check_hostname = False
+        if name is not None:
+            context.load_cert_chain(TLS / f"{name}.pem", TLS / f"{name}.key")
+        async with httpx.AsyncClient(base_url=url, verify=context, trust_env=False) as client:
+            if name == "other":
+                assert (await client.get("/healthz")).status_code == 200
+            else:
+                with pytest.raises(httpx.TransportError):
+                    await client.get("/healthz")
+
+
+@pytest.mark.parametrize("clients", ["/none.pem", str(TLS / "relay.key")])
+async def test_issuers_that_cannot_be_used_are_an_error_at_the_start(lab: Lab, clients: str) -> None:
+    server = ServerConfig(
+        port=0,
+        internal_port=0,
+        close=0.2,
+        drain_spread=0,
+        internal_tls_certificate=str(TLS / "relay.pem"),
+        internal_tls_key=str(TLS / "relay.key"),
+        internal_tls_clients=clients,
+    )
+    with pytest.raises(CertificateUnusable, match=clients):
+        await Station(Config(server=server), lab.clock).start()

@@ -66,6 +66,21 @@ class Certificate:
         self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         self._load(self.context)
 
+    def demand_of_clients(self, issuers: str) -> None:
+        """Accept only connections of clients with a certificate of these issuers, a PEM file.
+
+        Raises:
+            CertificateUnusable: the file cannot be used.
+
+        """
+        try:
+            self.context.load_verify_locations(issuers)
+        except ssl.SSLError:
+            raise CertificateUnusable(f"{issuers}: not usable PEM") from None
+        except OSError as error:
+            raise CertificateUnusable(f"cannot read {issuers}: {error.strerror}") from None
+        self.context.verify_mode = ssl.CERT_REQUIRED
+
     def _load(self, context: ssl.SSLContext) -> None:
         try:
             context.load_cert_chain(self._chain, self._key, password=_no_passphrase)
