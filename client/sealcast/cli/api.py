@@ -125,7 +125,8 @@ def _refusal(error: urllib.error.HTTPError) -> Failure:
     try:
         body = json.loads(error.read(_ANSWER_MAX))
         problems = "; ".join(body.get("problems", []))
-        message = f"{body['message']}: {problems}" if problems else body["message"]
-        return Failure(f"{message} ({body['name']}); {body['hint']}")
+        if problems:
+            return Failure(f"{body['message']}: {problems} ({body['name']})")
+        return Failure(f"{body['message']} ({body['name']}); {body['hint']}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Failure(f"the API answers {error.code}, and not as an API of sealcast does", "another --api")

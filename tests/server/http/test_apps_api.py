@@ -129,6 +129,14 @@ async def test_a_change_that_makes_no_sense_changes_nothing(api: httpx.AsyncClie
     assert (await api.get(f"{APPS}/{APP}")).json() == app
 
 
+async def test_a_refusal_names_each_option_that_is_wrong(api: httpx.AsyncClient, refusal: Refusal) -> None:
+    body = {"limits": {"members": 0, "membres": 5}, "channels": [{"pattern": 5}]}
+    answer = await api.post(APPS, json=body)
+    assert refusal(answer) == (422, "invalid")
+    named = [problem.partition(":")[0] for problem in answer.json()["problems"]]
+    assert named == ["limits.members", "limits.membres", "channels.0.pattern"]
+
+
 async def test_no_refusal_repeats_what_could_be_a_secret(api: httpx.AsyncClient, refusal: Refusal) -> None:
     for body in ({"certificate": "not-32-hex-secret"}, {"certificate": {"secret": 1}}):
         answer = await api.post(APPS, json=body)

@@ -84,8 +84,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [_described(item["loc"], item["msg"]) for item in error.errors()[:20]]
-    return answer(ApiError("invalid", problems=problems), request.state.request_id)
+    problems = [line for item in error.errors()[:20] for line in _described(item["loc"], item["msg"])]
+    return answer(ApiError("invalid", problems=problems[:40]), request.state.request_id)
 
 
 async def _not_stored(request: Request, error: Exception) -> Response:
@@ -97,8 +97,10 @@ async def _failed(request: Request, error: Exception) -> Response:
     return answer(ApiError("internal_error"), request.state.request_id)  # the envelope logs it
 
 
-def _described(place: tuple[Any, ...], message: str) -> str:
+def _described(place: tuple[Any, ...], message: str) -> list[str]:
     """Name what is wrong, and not the value: it could be a secret."""
     where = ".".join(str(part)[:40] for part in place if part not in ("body", "query", "path"))
     said = message.removeprefix("Value error, ").removeprefix("Input ")
-    return f"{where}: {said}" if where else said
+    if said.startswith("."):  # a section of options, with a line for each that is wrong
+        return [f"{where}{line}" for line in said.splitlines()]
+    return [f"{where}: {said}" if where else said]

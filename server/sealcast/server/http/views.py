@@ -52,7 +52,10 @@ T = TypeVar("T")
 
 
 class _Exactly:
-    """Takes options as JSON means them: ``true`` is no number, and ``"5"`` is none either."""
+    """Takes options as JSON means them: ``true`` is no number, and ``"5"`` is none either.
+
+    Fails with a line for each thing that is wrong, which begins with a dot and the option.
+    """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def exact(given: Any) -> Any:
@@ -61,7 +64,7 @@ class _Exactly:
             try:
                 return source.model_validate_json(json.dumps(given), strict=True)
             except ValidationError as error:
-                raise ValueError("; ".join(problems_of(error))) from None
+                raise ValueError("\n".join(f".{problem}" for problem in problems_of(error))) from None
 
         return core_schema.no_info_before_validator_function(exact, handler(source))
 
