@@ -1,4 +1,4 @@
-"""What stands in deploy/ fits together, keeps to its own rules, and passes the tools' checks where they exist."""
+"""What stands in deploy/ fits together, keeps its own rules, and passes the checks of tools that are here."""
 
 from __future__ import annotations
 
