@@ -204,6 +204,7 @@ class Answering(Sending):
             return admit(self._app.config, channel, user, token, self._hub.clock.wall())
         except (TokenError, TokenRequired) as error:
             self._log.token_refused(error.code.name)
+            self._hub.witness.token_refused(self._log.visitor, channel, user, error.code.name)
             return error.code
 
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
@@ -214,11 +215,19 @@ class Answering(Sending):
         if older is not None and same and isinstance(older.outlet, Absent):
             member = older
             waited = self._hub.come_back(self._app, member, rights, self)
+            member.visitor = self._log.visitor
         else:
             if older is not None:
                 older.outlet.leave(older.channel.number, end("replaced"))
             member = self._hub.join(
-                self._app, join.channel, join.user, join.hello, rights, self, join.run or b""
+                self._app,
+                join.channel,
+                join.user,
+                join.hello,
+                rights,
+                self,
+                join.run or b"",
+                self._log.visitor,
             )
         channel = member.channel
         self._members[channel.number] = member

@@ -19,6 +19,8 @@ from .metrics import Metrics
 from .presence import PresencePolicy
 from .sharing import Sharing
 from .turns import Tick, Turns
+from .visitor import Visitor
+from .witness import Nobody, Witness
 
 __all__ = ["App", "Full", "Hub"]
 
@@ -60,6 +62,7 @@ class Hub:
         clock: the present.
         call_soon: runs a callable once, in the next turn of the event loop.
         call_later: runs a callable once, after so many seconds. By default apps have no flush tick.
+        witness: hears of the life of channels and members.
 
     """
 
@@ -70,12 +73,14 @@ class Hub:
         clock: Clock,
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[[float, Callable[[], None]], object] | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
         self.metrics = Metrics()
         self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
         self.draining = False
+        self.witness: Witness = witness or Nobody()
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
         self._call_later = call_later
@@ -128,6 +133,7 @@ class Hub:
         rights: Rights,
         outlet: Outlet,
         run: bytes = b"",
+        visitor: Visitor | None = None,
     ) -> Member:
         """Make *user* a member of the channel called *name*, which is born with its first member.
 
@@ -146,7 +152,10 @@ class Hub:
             channel = self._open(app, name)
         elif len(channel.members) >= limits.members or not channel.fits(user, hello):
             raise Full("channel_full")
-        return channel.add(user, hello, rights, outlet, self.clock.wall(), run)
+        member = channel.add(user, hello, rights, outlet, self.clock.wall(), run)
+        member.visitor = visitor
+        self.witness.member_joined(member)
+        return member
 
     def lose(self, app: App, member: Member, reason: str) -> None:
         """End a membership whose connection has ended, or let it linger for a moment, as the app says."""
@@ -169,6 +178,7 @@ class Hub:
         """End a membership; a channel dies with its last member."""
         channel = member.channel
         channel.remove(member, reason)
+        self.witness.member_left(member, reason)
         if channel.over:
             self._close(channel)
 
@@ -199,6 +209,7 @@ class Hub:
             finished=self._close,
         )
         app.channels[name] = channel
+        self.witness.channel_opened(channel.key, channel.number)
         return channel
 
     def flush(self) -> None:
@@ -215,3 +226,4 @@ class Hub:
             if app is not None:
                 del app.channels[channel.key.channel]
             channel.close()
+            self.witness.channel_closed(channel.key, channel.number)

@@ -14,6 +14,7 @@ import structlog
 from sealcast.protocol.codes import Code, end
 
 from .config import LogConfig
+from .visitor import Visitor
 
 __all__ = ["SessionLog", "configure", "logger"]
 
@@ -41,12 +42,13 @@ def configure(config: LogConfig) -> None:
 class SessionLog:
     """Gathers what one connection did and writes it down when it ends."""
 
-    __slots__ = ("_address", "_app_id", "_bytes", "_frames", "_number", "_refused", "_started")
+    __slots__ = ("_bytes", "_frames", "_refused", "_started", "visitor")
 
-    def __init__(self, number: int, app_id: str, address: str, now: float) -> None:
-        self._number = number
-        self._app_id = app_id
-        self._address = address
+    def __init__(
+        self, number: int, app_id: str, address: str, now: float, agent: str = "", wall: float = 0.0
+    ) -> None:
+        self.visitor = Visitor(number, app_id, address, agent, wall)
+        """Whose life it is."""
         self._started = now
         self._frames = 0
         self._bytes = 0
@@ -56,9 +58,7 @@ class SessionLog:
         """A token was refused; *name* is the code's."""
         self._refused += 1
         if self._refused <= 3:  # a hostile client does not get to fill the disk
-            logger.info(
-                "token refused", session=self._number, app=self._app_id, address=self._address, code=name
-            )
+            logger.info("token refused", **self._whose(), code=name)
 
     def left(self, frames: int, size: int) -> None:
         """A membership ended after so many frames and bytes sent."""
@@ -70,9 +70,7 @@ class SessionLog:
         write = logger.debug if cause in (end("left"), end("draining")) else logger.info
         write(
             "connection ended",
-            session=self._number,
-            app=self._app_id,
-            address=self._address,
+            **self._whose(),
             code=cause.number,
             name=cause.name,
             peer_code=peer_code,
@@ -81,3 +79,10 @@ class SessionLog:
             bytes_in=self._bytes,
             tokens_refused=self._refused,
         )
+
+    def _whose(self) -> dict[str, int | str]:
+        return {
+            "session": self.visitor.number,
+            "app": self.visitor.app_id,
+            "address": self.visitor.address,
+        }

@@ -13,6 +13,7 @@ from sealcast.protocol.sframe import LEAST, HeaderError, read_header
 from .auth import Rights, kinds_until
 from .interfaces import Author
 from .limits import Meter
+from .visitor import Visitor
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -57,6 +58,7 @@ class Member:
         "spoke",
         "state",
         "user",
+        "visitor",
     )
 
     def __init__(
@@ -76,6 +78,8 @@ class Member:
         self.outlet = outlet
         self.run = run
         """Names its messages over connections; empty if it does not send any again."""
+        self.visitor: Visitor | None = None
+        """The connection that it joined on, or came back on."""
         self.state: bytes | None = None
         """What it says of itself, opaque."""
         self.spoke = False

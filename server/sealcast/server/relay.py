@@ -26,6 +26,8 @@ from .metrics import Metrics
 from .session import Session
 from .transport.listener import Listener
 from .transport.tls import CertificateUnusable
+from .visitor import printable_agent
+from .witness import Nobody, Witness
 
 __all__ = ["Relay", "main_loop"]
 
@@ -54,6 +56,8 @@ class Relay:
         self.config = config.model_copy(update={"server": server})
         self.address: tuple[str, int] | None = None
         """Where it listens, once started."""
+        self.witness: Witness = Nobody()
+        """Hears of the life of channels and members; to be set before the start."""
         self._clock = clock or SystemClock()
         self._sessions = 0
         self._stopping = asyncio.Event()
@@ -90,7 +94,7 @@ class Relay:
             if self._journal is None
             else StoredBroker(self._journal, self._clock.wall)
         )
-        self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later)
+        self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later, self.witness)
         self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
         self.address = await self._listener.start()
         self._tick(loop)
@@ -246,12 +250,14 @@ class Relay:
         app = self._hub.app(app_id)
         return self._hub.draining or app is None or app.connections >= app.config.limits.connections
 
-    def welcome(self, app_id: str, transport: Transport, address: str) -> Receiver:
+    def welcome(self, app_id: str, transport: Transport, address: str, agent: str = "") -> Receiver:
         """Make the core of a new connection."""
         app = self._hub.app(app_id)
         assert app is not None, "judged a moment ago"
         self._sessions += 1
-        log = SessionLog(self._sessions, app_id, address, self._clock.monotonic())
+        clock = self._clock
+        agent = printable_agent(agent)
+        log = SessionLog(self._sessions, app_id, address, clock.monotonic(), agent, clock.wall())
         return Session(self._hub, app, transport, log, address)
 
 

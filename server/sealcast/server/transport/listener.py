@@ -39,7 +39,7 @@ class Tenants(Protocol):
         """Whether the app, or the process, takes no more connections now."""
         ...
 
-    def welcome(self, app_id: str, transport: Transport, address: str) -> Receiver:
+    def welcome(self, app_id: str, transport: Transport, address: str, agent: str = "") -> Receiver:
         """Make the core of a new connection."""
         ...
 
@@ -153,7 +153,8 @@ class Listener(Door):
         """Make the core of a connection whose handshake is done."""
         self._opening.pop(connection, None)
         app_id = request.path.removeprefix(_PREFIX)
-        return self._tenants.welcome(app_id, connection, connection.address)
+        agents = request.headers.get_all("User-Agent")
+        return self._tenants.welcome(app_id, connection, connection.address, agents[0] if agents else "")
 
     def closed(self, connection: Connection) -> None:
         """Note that a connection is gone."""
