@@ -113,6 +113,7 @@ async def test_two_apps_are_told_apart() -> None:
         (REQUEST + unmasked(b"bare"), "without a mask"),
         (b"GET / HTTP/1.1\r\n", "within a WebSocket frame"),
     ],
+    ids=["reserved", "cut", "unmasked", "head"],
 )
 async def test_what_cannot_be_followed_is_forwarded_recorded_bare_and_called_a_fault(
     sent: bytes, fault: str

@@ -51,7 +51,8 @@ def only(findings: Iterator[Finding]) -> Finding:
 
 def with_apps(host: str = "127.0.0.1", **policy: object) -> Config:
     app = APP.model_copy(update={"policy": AppPolicy.model_validate(policy)})
-    return Config(server=ServerConfig(host=host), apps=(app,))
+    server = ServerConfig(host=host, unsafe_app_id_only=True, unsafe_secrets=True)
+    return Config(server=server, apps=(app,))
 
 
 # --- the machine ---

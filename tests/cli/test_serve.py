@@ -23,7 +23,7 @@ drain_spread = "0s"
 
 [[apps]]
 app_id = "0123456789abcdef0123456789abcdef"
-certificate = "fedcba9876543210fedcba9876543210"
+certificate = "8e1d5b0c7f92a4363bd0e9f1572c8a6d"
 """
 
 
@@ -113,6 +113,15 @@ async def test_a_certificate_that_cannot_be_used_is_a_mistake_of_the_configurati
     assert done.err.count("\n") == 1
 
 
+async def test_what_is_unsafe_where_others_connect_is_refused_and_named(start: Start, config: Path) -> None:
+    config.write_text(config.read_text() + "\n[apps.policy]\nallow_app_id_only = true\n")
+    done = await (await start("serve", "--config", str(config), "--host", "0.0.0.0")).finish()
+    assert (done.status, done.out) == (3, b"")
+    assert "apps[0]: policy.allow_app_id_only lets everybody in" in done.err
+    assert "or set server.unsafe_app_id_only" in done.err
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "problem"),
     [
@@ -183,5 +192,5 @@ async def test_no_certificate_is_written_down(start: Start, config: Path) -> Non
     await listening(program)
     program.signal(signal.SIGTERM)
     done = await program.finish()
-    assert "fedcba98" not in done.err
+    assert "8e1d5b0c" not in done.err
     assert os.fspath(config) not in done.err

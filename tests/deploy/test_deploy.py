@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sealcast.server.config import ServerConfig
+from sealcast.server.config_options import PROCESS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CONTAINERFILE = (DEPLOY / "container/Containerfile").read_text("utf-8")
@@ -86,6 +87,13 @@ def test_what_is_mounted_is_there() -> None:
             source = volume.split(":")[0]
             if source.startswith(".") and source != "./sealcast.toml":
                 assert (place / source).exists(), volume
+
+
+def test_every_option_that_is_set_is_one_that_there_is() -> None:
+    known = {option.variable for option in PROCESS} | {"SEALCAST_CONFIG"}
+    for path in DEPLOY.rglob("*"):
+        if path.is_file() and path.name != "README.md":
+            assert set(re.findall(r"\bSEALCAST_[A-Z_]+", path.read_text("utf-8"))) <= known, path
 
 
 def test_no_secret_stands_in_any_of_it() -> None:

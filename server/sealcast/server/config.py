@@ -16,6 +16,7 @@ from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
 from .interfaces import Keep
+from .placeholder import is_placeholder
 
 __all__ = [
     "AppConfig",
@@ -32,6 +33,7 @@ __all__ = [
     "ServerConfig",
     "StorageConfig",
     "is_loopback",
+    "unsafe_app",
 ]
 
 DeliveryPolicy = Literal["realtime", "latest", "reliable"]
@@ -109,6 +111,13 @@ class ServerConfig(_Section):
         False, "let others than this machine reach the internal port without TLS, keys and all"
     )
 
+    unsafe_app_id_only: bool = _option(
+        False, "serve apps that admit members without a token on an address that others can reach"
+    )
+    unsafe_secrets: bool = _option(
+        False, "serve apps whose certificates are placeholders on an address that others can reach"
+    )
+
     @model_validator(mode="after")
     def _tls_is_whole(self) -> ServerConfig:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -123,6 +132,9 @@ class ServerConfig(_Section):
     def _internal_port_is_safe(self) -> ServerConfig:
         if 0 < len(self.internal_key.get_secret_value()) < _KEY_LEAST:
             raise ValueError(f"internal_key should have {_KEY_LEAST} characters or more")
+        reached = self.internal and not is_loopback(self.internal_host) and not self.unsafe_secrets
+        if reached and self.internal_key.get_secret_value() and is_placeholder(self._key):
+            raise ValueError("internal_key is a placeholder, and internal_host can be reached by others")
         safe = is_loopback(self.internal_host) or self.internal_tls_key or self.internal_clear
         if self.internal and not safe:
             raise ValueError(
@@ -130,6 +142,10 @@ class ServerConfig(_Section):
                 " internal_tls_key, or internal_clear = true behind something that has TLS"
             )
         return self
+
+    @property
+    def _key(self) -> str:
+        return self.internal_key.get_secret_value()
 
 
 class StorageConfig(_Section):
@@ -388,6 +404,24 @@ class AppConfig(_Section):
         return tuple(secret.get_secret_value() for secret in both if secret is not None)
 
 
+def unsafe_app(server: ServerConfig, app: AppConfig) -> list[str]:
+    """Return why an app must not be served where this server listens, unless that is asked for by name."""
+    if is_loopback(server.host) or not app.enabled:
+        return []
+    problems = []
+    if app.policy.allow_app_id_only and not server.unsafe_app_id_only:
+        problems.append(
+            "policy.allow_app_id_only lets everybody in, and server.host can be reached by others:"
+            " take it away, or set server.unsafe_app_id_only"
+        )
+    if any(map(is_placeholder, app.certificates)) and not server.unsafe_secrets:
+        problems.append(
+            "a certificate is a placeholder, and server.host can be reached by others:"
+            " `sealcast genconfig` has a real one, or set server.unsafe_secrets"
+        )
+    return problems
+
+
 class Config(_Section):
     """Everything that a relay is started with."""
 
@@ -404,4 +438,11 @@ class Config(_Section):
             if app.app_id in seen:
                 raise ValueError(f"app_id {app.app_id} stands twice")
             seen.add(app.app_id)
+        return self
+
+    @model_validator(mode="after")
+    def _apps_are_safe(self) -> Config:
+        for number, app in enumerate(self.apps):
+            for problem in unsafe_app(self.server, app):
+                raise ValueError(f"apps[{number}]: {problem}")
         return self

@@ -6,7 +6,7 @@ process made it. The apps of the configuration are never changed while the relay
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
@@ -73,14 +73,14 @@ class Relayed(Protocol):
         ...
 
 
-def app_config(record: AppRecord) -> AppConfig:
-    """Return an app of the database as the relay uses it. Raises BadSettings."""
+def app_config(record: AppRecord, *more: str) -> AppConfig:
+    """Return an app of the database as the relay uses it, with *more* certificates. Raises BadSettings."""
     return settings_checked(
         record.settings,
         app_id=record.app_id,
         name=record.name,
         enabled=record.enabled,
-        certificates=[each.secret for each in record.certificates if each.enabled],
+        certificates=[*(each.secret for each in record.certificates if each.enabled), *more],
     )
 
 
@@ -122,10 +122,17 @@ class Directory:
     Args:
         fixed: those of the configuration.
         source: the database's, if there is one.
+        judge: says what speaks against an app's being served here at all.
 
     """
 
-    def __init__(self, fixed: Iterable[AppConfig], source: Source | None = None) -> None:
+    def __init__(
+        self,
+        fixed: Iterable[AppConfig],
+        source: Source | None = None,
+        judge: Callable[[AppConfig], list[str]] = lambda app: [],
+    ) -> None:
+        self._judge = judge
         self._fixed = {app.app_id: app for app in fixed}
         self._source = source
         self._kept: dict[str, AppConfig] = {}
@@ -147,6 +154,12 @@ class Directory:
     def configured(self) -> tuple[AppConfig, ...]:
         """The apps that stand in the configuration."""
         return tuple(self._fixed.values())
+
+    def check(self, app: AppConfig) -> None:
+        """Raise BadSettings for an app that must not be served here, even if it is disabled for now."""
+        problems = self._judge(app.model_copy(update={"enabled": True}))
+        if problems:
+            raise BadSettings(problems)
 
     async def load(self) -> tuple[AppConfig, ...]:
         """Read the database's apps; return all apps.
@@ -208,7 +221,10 @@ class Directory:
     def _take(self, record: AppRecord) -> AppConfig | None:
         self._versions[record.app_id] = record.version
         try:
-            config = self._kept[record.app_id] = app_config(record)
+            config = app_config(record)
+            if config.enabled:
+                self.check(config)
+            self._kept[record.app_id] = config
         except BadSettings as error:
             if not record.enabled:
                 self._kept.pop(record.app_id, None)

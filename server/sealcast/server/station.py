@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sealcast.protocol.errors import SealcastError
 
 from .clock import Clock
-from .config import Config
+from .config import Config, unsafe_app
 from .directory import Directory
 from .logs import logger
 from .relay import Relay
@@ -115,7 +115,8 @@ class Station(Relay):
 
         self.store = Store(place, self.clock.wall)
         await self.store.open()
-        self.directory = Directory(self.config.apps, self.store.apps)
+        server = self.config.server
+        self.directory = Directory(self.config.apps, self.store.apps, lambda app: unsafe_app(server, app))
         self.config = self.config.model_copy(update={"apps": await self.directory.load()})
         logger.info("database", place=self.store.database.place)
 

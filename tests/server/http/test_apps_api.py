@@ -269,3 +269,24 @@ async def test_ids_with_anything_in_them_are_refused_or_unknown(
         for path in (f"{APPS}/{odd}", f"/api/v1/keys/{odd}"):
             assert refusal(await api.get(path)) in {(422, "invalid"), (404, "not_found")}, path
     assert refusal(await api.get("/api/v1/keys/" + "0" * 12)) == (404, "not_found")
+
+
+async def test_what_would_be_unsafe_where_others_connect_is_refused(
+    lab: Lab, operate: Operate, refusal: Refusal
+) -> None:
+    # This machine by another name: the relay knows only its usual ones.
+    api = await (await operate(host="127.1")).client()
+    open_to_all = {"policy": {"allow_app_id_only": True}}
+    answer = await api.post(APPS, json=open_to_all)
+    assert refusal(answer) == (422, "invalid")
+    assert "server.unsafe_app_id_only" in answer.json()["problems"][0]
+    assert refusal(await api.post(APPS, json={**open_to_all, "enabled": False})) == (422, "invalid")
+    answer = await api.post(APPS, json={"app_id": APP, "certificate": CERTIFICATE})
+    assert refusal(answer) == (422, "invalid")
+    assert "a certificate is a placeholder" in answer.json()["problems"][0]
+    app = (await api.post(APPS, json={})).json()["app"]
+    place = f"{APPS}/{app['app_id']}"
+    assert refusal(await api.patch(place, json=open_to_all)) == (422, "invalid")
+    answer = await api.post(f"{place}/certificates", json={"certificate": CERTIFICATE})
+    assert refusal(answer) == (422, "invalid")
+    assert (await api.get(place)).json()["version"] == 1

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...config import AppHistory, AppLimits, AppPolicy, AppPresence, AppRates, ChannelConfig
-from ...directory import SECTIONS, settings_checked
+from ...directory import SECTIONS, app_config, settings_checked
 from ...store.records import AppRecord
 from ..api_keys import Caller, CallerOf
 from ..errors import ApiError
@@ -95,7 +95,9 @@ async def create_app(services: ServicesOf, caller: CallerOf, new: NewApp) -> Mad
     store = services.changeable(app_id)
     certificate = new.certificate or secrets.token_hex(16)
     name, settings = new.name or "", new.over({})
-    settings_checked(settings, app_id=app_id, name=name, enabled=new.enabled, certificates=[certificate])
+    services.directory.check(
+        settings_checked(settings, app_id=app_id, name=name, enabled=new.enabled, certificates=[certificate])
+    )
     record = await store.apps.create(app_id, certificate, name=name, enabled=new.enabled, settings=settings)
     await _done(services, caller, "app.created", record, {"name": name, "settings": settings})
     return MadeApp(app=of_record(record, services), secret=certificate)
@@ -120,12 +122,14 @@ async def change_app(services: ServicesOf, caller: CallerOf, app_id: AppIdOf, ch
     def changed(app: AppRecord) -> tuple[str, Mapping[str, Any]]:
         name = app.name if change.name is None else change.name
         settings = change.over(app.settings)
-        settings_checked(
-            settings,
-            app_id=app_id,
-            name=name,
-            enabled=app.enabled,
-            certificates=[each.secret for each in app.certificates if each.enabled],
+        services.directory.check(
+            settings_checked(
+                settings,
+                app_id=app_id,
+                name=name,
+                enabled=app.enabled,
+                certificates=[each.secret for each in app.certificates if each.enabled],
+            )
         )
         return name, settings
 
@@ -145,7 +149,9 @@ async def disable_app(services: ServicesOf, caller: CallerOf, app_id: AppIdOf) -
 @router.post("/apps/{app_id}/enable", openapi_extra=scoped("apps:write"))
 async def enable_app(services: ServicesOf, caller: CallerOf, app_id: AppIdOf) -> AppView:
     """Enable an app again."""
-    record = await services.changeable(app_id).apps.set_enabled(app_id, True)
+    store = services.changeable(app_id)
+    services.directory.check(app_config(await store.apps.get(app_id)))
+    record = await store.apps.set_enabled(app_id, True)
     await _done(services, caller, "app.enabled", record, {})
     return of_record(record, services)
 

@@ -7,6 +7,7 @@ import secrets
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...directory import app_config
 from ...store.records import AppRecord
 from ..api_keys import Caller, CallerOf
 from ..route import ApiRoute, scoped
@@ -48,7 +49,10 @@ async def add_certificate(
 ) -> MadeCertificate:
     """Add a secondary certificate: tokens from either are good from now on."""
     secret = (new.certificate if new else None) or secrets.token_hex(16)
-    record = await services.changeable(app_id).apps.add_secondary(app_id, secret)
+    store = services.changeable(app_id)
+    app = await store.apps.get(app_id)
+    services.directory.check(app_config(app, secret))
+    record = await store.apps.add_secondary(app_id, secret)
     (made,) = (each for each in record.certificates if each.role == "secondary")
     await _done(services, caller, "certificate.added", record, made.certificate_id)
     return MadeCertificate(certificate=CertificateView.of(made), secret=secret)
