@@ -18,7 +18,8 @@ PATIENCE = 30.0
 
 _CONFIG = """
 [server]
-internal = false
+internal = {internal}
+internal_port = {internal_port}
 port = {port}
 node = "chaos"
 drain_spread = 1
@@ -27,6 +28,7 @@ heartbeat = 5
 [storage]
 engine = "{engine}"
 path = "{path}"
+{database}
 [log]
 level = "error"
 [[apps]]
@@ -57,19 +59,37 @@ class RelayProcess:
     Args:
         place: where its files are.
         engine: where messages are kept.
+        data: where its files are that grow; by default *place* too.
+        database: the URL of one, with which there is an internal port as well.
         environment: more of it.
 
     """
 
-    def __init__(self, place: Path, engine: str = "sqlite", **environment: str) -> None:
+    def __init__(
+        self,
+        place: Path,
+        engine: str = "sqlite",
+        *,
+        data: Path | None = None,
+        database: str = "",
+        **environment: str,
+    ) -> None:
         self.port = free_port()
-        self.path = place / "messages.db"
+        self.internal_port = free_port()
+        self.path = (data or place) / "messages.db"
         self.lives = 0
         self._environment = {**os.environ, **environment}
         self._config = place / "sealcast.toml"
         self._config.write_text(
             _CONFIG.format(
-                port=self.port, engine=engine, path=self.path, app_id=APP_ID, certificate=CERTIFICATE
+                port=self.port,
+                internal="true" if database else "false",
+                internal_port=self.internal_port,
+                engine=engine,
+                path=self.path,
+                database=f'[database]\nurl = "{database}"' if database else "",
+                app_id=APP_ID,
+                certificate=CERTIFICATE,
             )
         )
         self._config.chmod(0o600)
