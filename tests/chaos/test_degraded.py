@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sealcast.client import Channel, Client, Frame, Key, Message, MemberJoined, Options, RequestRefused
+from sealcast.client import Channel, Client, Frame, Key, MemberJoined, Message, Options, RequestRefused
 
 from .crowd import SECRET, token
 from .house import APP_ID, RelayProcess
@@ -84,6 +84,12 @@ def fill(place: Path) -> Path:
     return ballast
 
 
+async def send_until_refused(room: Channel) -> None:
+    """Send more than fits into what the files have room for as they are."""
+    for _ in range(200):
+        await room.send(bytes(16_000))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_full_disk_refuses_what_has_to_be_stored_and_calls_go_on(
@@ -93,10 +99,8 @@ async def test_a_full_disk_refuses_what_has_to_be_stored_and_calls_go_on(
         await ann.send(b"before")
         await hears(bob, Message, b"before")
         ballast = fill(small_disk)
-        # A log that has free pages takes a little more, so it may take some messages to be full.
         with pytest.raises(RequestRefused, match="not_stored") as refused:
-            for _ in range(200):
-                await ann.send(bytes(16_000))
+            await send_until_refused(ann)
         assert refused.value.temporary
         answer = await api.post(NEW_APPS, json={"name": "x" * 60, "app_id": "ab12" * 8})
         for _ in range(200):
