@@ -97,6 +97,27 @@ def operations() -> str:
     return "\n".join(lines)
 
 
+def permissions() -> str:
+    """Return the table of who may use the API, and of the tests that show everybody else refused."""
+    gate = "tests/server/http/test_gate.py"
+    whole = f"`{gate}::test_no_route_answers_without_a_good_key`"
+    scoped = f"`{gate}::test_no_route_answers_a_key_without_its_scope`"
+    bound = f"`{gate}::test_a_key_for_one_app_sees_and_changes_no_other`"
+    lines = [_row("endpoint", "who may", "everybody else", "shown by"), "|---|---|---|---|"]
+    for path, methods in openapi()["paths"].items():
+        for method, operation in methods.items():
+            scope = operation.get("x-scope")
+            name = f"`{method.upper()} {path}`"
+            if scope is None:
+                health = "`tests/server/http/test_port.py::test_health_needs_no_key`"
+                lines.append(_row(name, "who reaches the port", "", health))
+                continue
+            shown = [whole, scoped, *([bound] if "{app_id}" in path else [])]
+            refused = "401, 403" + (", 404 with a key for another app" if "{app_id}" in path else "")
+            lines.append(_row(name, f"a key with `{scope}`", refused, " ".join(shown)))
+    return "\n".join(lines)
+
+
 def refusals() -> str:
     """Return the table of the API's refusals."""
     lines = [_row("status", "name", "meaning", "what to do"), "|---|---|---|---|"]
@@ -115,6 +136,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "sealcast.server.http.errors": refusals,
     },
     "configuration.md": {"sealcast.server.config": options},
+    "security.md": {"sealcast.server.http.routes": permissions},
     "managed-keys.md": {"sealcast.client.e2ee.rekey": key_changes},
     "protocol.md": {
         "sealcast.protocol.codes": codes,

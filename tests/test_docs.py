@@ -18,6 +18,7 @@ from sealcast.protocol.codes import ENDS, REPLIES
 from sealcast.protocol.controls import CLIENT_CONTROLS, SERVER_CONTROLS, Control
 from sealcast.protocol.names import PRIVILEGE_OF_KIND, SUBPROTOCOL
 from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
+from sealcast.server.http.application import openapi
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path.is_file())
@@ -216,16 +217,38 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
 # --- guarantees ---
 
 
+def rows_of(page: str, *heads: str) -> list[str]:
+    """Return the rows of a page's tables but for the heads."""
+    lines = (ROOT / "docs" / page).read_text("utf-8").splitlines()
+    return [line for line in lines if line.startswith("| ") and not line.startswith(heads)]
+
+
+def assert_names_tests(row: str) -> None:
+    named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", row.rsplit("|", 2)[1])
+    assert named, row
+    for file, name in named:
+        text = (ROOT / file).read_text("utf-8")
+        assert not name or re.search(rf"^(?:async )?(?:def|class) {name}\b", text, re.MULTILINE), (file, name)
+
+
 def test_every_guarantee_names_tests_that_exist() -> None:
-    page = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
-    rows = [row for row in page.splitlines() if row.startswith("| ") and not row.startswith("| promise")]
+    rows = rows_of("guarantees.md", "| promise")
     assert len(rows) > 15
     for row in rows:
-        named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", row.rsplit("|", 2)[1])
-        assert named, row
-        for file, name in named:
-            text = (ROOT / file).read_text("utf-8")
-            assert not name or re.search(rf"^(?:async )?(?:def|class) {name}\b", text, re.MULTILINE), (
-                file,
-                name,
-            )
+        assert_names_tests(row)
+
+
+# --- who may do what ---
+
+
+def test_every_endpoint_and_event_says_who_may_and_names_tests_that_exist() -> None:
+    rows = rows_of("security.md", "| endpoint", "| event")
+    for row in rows:
+        assert_names_tests(row)
+    first = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    operations = {
+        f"{method.upper()} {path}" for path, methods in openapi()["paths"].items() for method in methods
+    }
+    assert first >= operations | set(CLIENT_CONTROLS) | set(SERVER_CONTROLS)
+    unknown = first - operations - set(CLIENT_CONTROLS) - set(SERVER_CONTROLS) - {"GET /v1/{app_id}"}
+    assert not unknown
