@@ -1,14 +1,13 @@
 """The journal in a SQLite file: one writer thread, a transaction for each batch, on disk when reported.
 
 WAL with ``synchronous=FULL``: a commit that was reported outlives a crash of the machine, as far as the disk
-keeps its own promises. The file is the relay's alone: a lock beside it keeps a second one away.
+keeps its own promises. The file is the relay's alone: a claim keeps a second one away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from ..interfaces import Author, ChannelKey, EngineDown, Item, Kept
+from .claim import Claim, Claimed
 from .journal import Batch, Journal, Loaded, Mark, Row
 from .repeats import MOST, Identity
 
@@ -71,7 +71,7 @@ class SqliteJournal:
         self._path = Path(path)
         self._jobs: queue.SimpleQueue[tuple[Batch, _Report] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = -1
+        self._claim = Claim(self._path)
 
     def open(self) -> None:
         """Take the file and start the writer; to be called in the event loop.
@@ -82,15 +82,17 @@ class SqliteJournal:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            self._take_lock()
+            self._claim.take()
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             self._reader = self._connect()
             self._prepare(self._reader)
+        except Claimed:
+            raise JournalUnusable(f"{self._path}: another relay is using it") from None
         except (OSError, sqlite3.Error) as error:
-            self._drop_lock()
+            self._claim.release()
             raise JournalUnusable(f"{self._path}: {_said(error)}") from None
         except JournalUnusable:
-            self._drop_lock()
+            self._claim.release()
             raise
         self._thread = threading.Thread(target=self._run, name="sealcast journal", daemon=True)
         self._thread.start()
@@ -106,7 +108,7 @@ class SqliteJournal:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
             self._reader.close()
-        self._drop_lock()
+        self._claim.release()
 
     # --- reading, in the event loop ---
 
@@ -278,19 +280,6 @@ class SqliteJournal:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise JournalUnusable(f"{self._path}: is damaged; restore a copy, or move it away to start anew")
-
-    def _take_lock(self) -> None:
-        path = self._path.with_name(f"{self._path.name}.lock")
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JournalUnusable(f"{self._path}: another relay is using it") from None
-
-    def _drop_lock(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
 
 
 def _said(error: Exception) -> str:
