@@ -13,8 +13,9 @@ import pytest
 
 from sealcast.server.engine.sqlite import JournalUnusable, SqliteJournal
 from sealcast.server.engine.stored import StoredBroker
-from sealcast.server.interfaces import Author, Broker, Change, ItemBounds, Keep, Position
+from sealcast.server.interfaces import Author, Broker, Change, ChannelKey, ItemBounds, Keep, Position
 
+from . import contract
 from .contract import BrokerContract, Room, Told, Wall
 from .metadata_contract import MetadataContract, put
 
@@ -271,6 +272,38 @@ async def test_more_than_may_wait_is_refused_at_once(path: Path, monkeypatch: py
         await journal.close()
     assert sum(each.how == "not_stored" for each in told) == sum(counts) > 0
     assert [each.offset for each in told if each.how == "delivered"] == list(range(1, 8 - sum(counts) + 1))
+
+
+# --- many channels ---
+
+
+class Counted(ChannelKey):
+    """A key that counts how often it is compared with another one, beyond being looked up."""
+
+    __slots__ = ()
+    __hash__ = ChannelKey.__hash__
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return super().__eq__(other)
+
+
+async def test_a_batch_of_many_channels_costs_what_is_in_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "ChannelKey", Counted)
+    async with opened(path) as broker:
+        rooms = [Room(broker, f"room {number}") for number in range(200)]
+        monkeypatch.setattr(Counted, "compared", 0)
+        for room in rooms:
+            room.say(b"a", member=9)
+        await broker.settled()
+        assert Counted.compared < 10 * len(rooms), "each is not compared with all the others"
+    async with opened(path) as broker:
+        for room in rooms:
+            again = Room(broker, room.key.channel)
+            assert (again.position, again.last_member) == (Position(room.position.epoch, 1), 9)
 
 
 # --- a file that is none ---

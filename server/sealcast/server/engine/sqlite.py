@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from ..interfaces import Author, ChannelKey, EngineDown, Item, Kept
 from .claim import Claim, Claimed
-from .journal import Batch, Journal, Loaded, Mark, Row
+from .journal import Batch, Journal, Loaded, Mark, Part, Row
 from .repeats import MOST, Identity
 
 __all__ = ["JournalUnusable", "SqliteJournal"]
@@ -195,8 +195,8 @@ class SqliteJournal:
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for key, mark in batch.marks.items():
-                    self._write_channel(connection, key, mark, batch)
+                for key, part in batch.items():
+                    self._write_part(connection, key, part)
                 connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
@@ -206,9 +206,8 @@ class SqliteJournal:
             return JournalUnusable(f"{self._path}: {_said(error)}")
         return None
 
-    def _write_channel(
-        self, connection: sqlite3.Connection, key: ChannelKey, mark: Mark, batch: Batch
-    ) -> None:
+    def _write_part(self, connection: sqlite3.Connection, key: ChannelKey, part: Part) -> None:
+        mark, rows, changes = part
         (channel,) = connection.execute(
             "INSERT INTO channel (app, name, epoch, place, last_member, revision, ttl, floor)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE SET"
@@ -216,7 +215,6 @@ class SqliteJournal:
             " revision = excluded.revision, ttl = excluded.ttl, floor = excluded.floor RETURNING id",
             (*key, *mark),
         ).fetchone()
-        rows = [row for other, row in batch.rows if other == key]
         connection.executemany(
             "INSERT INTO author (channel, member, user, hello) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (channel, member) DO NOTHING",
@@ -227,10 +225,10 @@ class SqliteJournal:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(channel, *row.kept[:3], *row.identity, row.kept.data) for row in rows],
         )
-        for other, change in batch.changes:
-            if other == key and change.value is None:
+        for change in changes:
+            if change.value is None:
                 connection.execute("DELETE FROM item WHERE channel = ? AND name = ?", (channel, change.name))
-            elif other == key:
+            else:
                 connection.execute(
                     "INSERT OR REPLACE INTO item (channel, name, value, revision, member, user, hello)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -34,7 +34,7 @@ from ..interfaces import (
 )
 from ..logs import logger
 from ..metadata import Refused, Shelf
-from .journal import Batch, Journal, Loaded, Mark, Row
+from .journal import Journal, Loaded, Mark, Part, Row
 from .repeats import MOST, Identity
 from .stream import Stream, identity_of
 
@@ -257,34 +257,36 @@ class StoredBroker:
             self._write()
 
     def _write(self) -> None:
-        batch, writing = Batch(), list[_Placed | _Planned]()
-        offsets: dict[ChannelKey, int] = {}
-        changed: set[ChannelKey] = set()
+        gathered: dict[ChannelKey, tuple[list[Row], list[Change]]] = {}
+        writing: list[_Placed | _Planned] = []
         at = self._wall()
         while self._waiting and len(writing) < BATCH_MOST:
             key, item = self._waiting[0]
+            rows, changes = gathered.get(key) or ([], [])
             if isinstance(item, _Setting):
-                if key in changed:
+                if changes:
                     break  # it is planned on what the one before comes to
                 self._waiting.popleft()
                 self._waiting_bytes -= len(item.value or b"") + _COST
                 planned = self._plan(key, item)
-                if planned is not None:
-                    changed.add(key)
-                    batch.changes.append((key, planned.change))
-                    writing.append(planned)
-                continue
-            self._waiting.popleft()
-            self._waiting_bytes -= len(item.data) + _COST
-            offset = offsets[key] = offsets.get(key, self._streams[key].offset) + 1
-            kept = Kept(offset, item.author.member, at, item.data[MESSAGE_START:])
-            batch.rows.append((key, Row(kept, item.author, identity_of(item))))
-            writing.append(_Placed(key, item, at))
+                if planned is None:
+                    continue
+                changes.append(planned.change)
+                writing.append(planned)
+            else:
+                self._waiting.popleft()
+                self._waiting_bytes -= len(item.data) + _COST
+                offset = self._streams[key].offset + len(rows) + 1
+                kept = Kept(offset, item.author.member, at, item.data[MESSAGE_START:])
+                rows.append(Row(kept, item.author, identity_of(item)))
+                writing.append(_Placed(key, item, at))
+            gathered[key] = rows, changes
         touched, self._touched = self._touched, set()
-        for key in {*offsets, *changed, *touched}:
-            batch.marks[key] = self._mark(key, offsets.get(key), batch)
-        if not batch.marks:
+        for key in touched:
+            gathered.setdefault(key, ([], []))
+        if not gathered:
             return
+        batch = {key: Part(self._mark(key, *of), *of) for key, of in gathered.items()}
         self._writing = writing
         self._journal.commit(batch, lambda error: self._written(touched, error))
 
@@ -300,18 +302,17 @@ class StoredBroker:
             return None
         return _Planned(key, change, done)
 
-    def _mark(self, key: ChannelKey, offset: int | None, batch: Batch) -> Mark:
+    def _mark(self, key: ChannelKey, rows: Sequence[Row], changes: Sequence[Change]) -> Mark:
         stream = self._streams[key]
-        numbers = [row.kept.member for other, row in batch.rows if other == key]
-        numbers += [change.author.member for other, change in batch.changes if other == key]
-        revisions = [change.revision for other, change in batch.changes if other == key]
+        members = [*(row.kept.member for row in rows), *(change.author.member for change in changes)]
+        offset = rows[-1].kept.offset if rows else stream.offset
         return Mark(
             stream.epoch,
-            stream.offset if offset is None else offset,
-            max(numbers, default=stream.last_member) if numbers else stream.last_member,
-            max(revisions, default=stream.shelf.revision),
+            offset,
+            max([stream.last_member, *members]),
+            changes[-1].revision if changes else stream.shelf.revision,
             stream.keep.ttl,
-            stream.ring.floor if stream.keep.messages or offset is None else offset,
+            stream.ring.floor if stream.keep.messages or not rows else offset,
         )
 
     def _written(self, touched: set[ChannelKey], error: Exception | None) -> None:
