@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -259,6 +261,14 @@ async def test_metadata_counts_for_its_app_also_when_nobody_is_there_and_after_a
         assert isinstance(await put(lunch, "a", bytes(80), bounds=bounds), Change)
 
 
+async def test_what_no_file_can_hold_is_refused_and_the_writer_goes_on(path: Path) -> None:
+    async with opened(path) as broker:
+        room = Room(broker)
+        assert await put(room, "a", b"1", author=Author(2**63, "ann", None)) == "not_stored"
+        await room.said(1)
+        assert isinstance(await put(room, "a", b"1"), Change)
+
+
 async def test_more_than_may_wait_is_refused_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sealcast.server.engine.stored.WAITING_BYTES", 5_000)
     counts: list[int] = []
@@ -313,6 +323,58 @@ def unusable(path: Path) -> str:
     with pytest.raises(JournalUnusable) as caught:
         SqliteJournal(path).open()
     return str(caught.value)
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> set[sqlite3.Connection]:
+    """The connections that are open."""
+    found: set[sqlite3.Connection] = set()
+
+    class Noted(sqlite3.Connection):
+        def __init__(self, *how: Any, **more: Any) -> None:
+            super().__init__(*how, **more)
+            found.add(self)
+
+        def close(self) -> None:
+            found.discard(self)
+            super().close()
+
+    connect = functools.partial(sqlite3.connect, factory=Noted)
+    monkeypatch.setattr("sealcast.server.engine.sqlite.sqlite3.connect", connect)
+    return found
+
+
+async def test_a_file_that_cannot_be_used_is_let_go(path: Path, connections: set[sqlite3.Connection]) -> None:
+    path.write_text("this is no database, but it is somebody's text" * 100)
+    unusable(path)
+    assert not connections
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    unusable(path)
+    assert not connections
+    path.unlink()
+    async with opened(path):
+        assert len(connections) == 2
+    assert not connections
+
+
+async def test_a_writer_that_cannot_begin_is_said_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, connections: set[sqlite3.Connection]
+) -> None:
+    connect = SqliteJournal._connect
+
+    def once(journal: SqliteJournal) -> sqlite3.Connection:
+        if connections:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(journal)
+
+    monkeypatch.setattr(SqliteJournal, "_connect", once)
+    assert unusable(path) == f"{path}: unable to open database file"
+    assert not connections
+    monkeypatch.undo()
+    async with opened(path):
+        pass
 
 
 async def test_a_second_relay_cannot_take_the_file(path: Path) -> None:

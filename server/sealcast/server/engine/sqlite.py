@@ -18,8 +18,9 @@ from typing import Final, TypeAlias
 
 from ..interfaces import Author, ChannelKey, EngineDown, Item, Kept
 from .claim import Claim, Claimed
-from .journal import Batch, Journal, Loaded, Mark, Part, Row
-from .repeats import MOST, Identity
+from .journal import Batch, Journal, Loaded, Mark, Row
+from .repeats import Identity
+from .writing import said, transaction, write
 
 __all__ = ["JournalUnusable", "SqliteJournal"]
 
@@ -81,21 +82,21 @@ class SqliteJournal:
 
         """
         self._loop = asyncio.get_running_loop()
-        try:
-            self._claim.take()
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._reader = self._connect()
-            self._prepare(self._reader)
-        except Claimed:
-            raise JournalUnusable(f"{self._path}: another relay is using it") from None
-        except (OSError, sqlite3.Error) as error:
-            self._claim.release()
-            raise JournalUnusable(f"{self._path}: {_said(error)}") from None
-        except JournalUnusable:
-            self._claim.release()
-            raise
-        self._thread = threading.Thread(target=self._run, name="sealcast journal", daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as held:
+            try:
+                self._claim.take()
+                held.callback(self._claim.release)
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._reader = held.enter_context(contextlib.closing(self._connect()))
+                self._prepare(self._reader)
+                writer = held.enter_context(contextlib.closing(self._connect()))
+            except Claimed:
+                raise JournalUnusable(f"{self._path}: another relay is using it") from None
+            except (OSError, sqlite3.Error) as error:
+                raise JournalUnusable(f"{self._path}: {said(error)}") from None
+            thread = threading.Thread(target=self._run, args=(writer,), name="sealcast journal", daemon=True)
+            thread.start()
+            self._thread, self._held = thread, held.pop_all()
 
     def commit(self, batch: Batch, done: _Report) -> None:
         """Write a batch; *done* is called later, in the event loop."""
@@ -107,8 +108,7 @@ class SqliteJournal:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
-            self._reader.close()
-        self._claim.release()
+            await asyncio.to_thread(self._held.close)  # SQLite tidies up with the last connection
 
     # --- reading, in the event loop ---
 
@@ -117,7 +117,7 @@ class SqliteJournal:
         try:
             return self._load(key, repeats)
         except sqlite3.Error as error:
-            raise EngineDown(f"{self._path}: {_said(error)}") from None
+            raise EngineDown(f"{self._path}: {said(error)}") from None
 
     def _load(self, key: ChannelKey, repeats: int) -> Loaded | None:
         ask = self._reader.execute
@@ -172,96 +172,50 @@ class SqliteJournal:
 
     # --- writing, in the thread ---
 
-    def _run(self) -> None:
-        connection = self._connect()
-        try:
-            while True:
-                try:
-                    job = self._jobs.get(timeout=SWEEP_EVERY)
-                except queue.Empty:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._sweep(connection)
-                    continue
-                if job is None:
-                    return
-                batch, done = job
-                error = self._write(connection, batch)
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it
-                    self._loop.call_soon_threadsafe(done, error)
-        finally:
-            connection.close()
+    def _run(self, connection: sqlite3.Connection) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=SWEEP_EVERY)
+            except queue.Empty:
+                with contextlib.suppress(sqlite3.Error):
+                    self._sweep(connection)
+                continue
+            if job is None:
+                return
+            batch, done = job
+            error = self._write(connection, batch)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it
+                self._loop.call_soon_threadsafe(done, error)
 
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Exception | None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for key, part in batch.items():
-                    self._write_part(connection, key, part)
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            return JournalUnusable(f"{self._path}: {_said(error)}")
+            write(connection, batch)
+        except Exception as error:  # whatever it is: without this thread every channel would wait for ever
+            return JournalUnusable(f"{self._path}: {said(error)}")
         return None
-
-    def _write_part(self, connection: sqlite3.Connection, key: ChannelKey, part: Part) -> None:
-        mark, rows, changes = part
-        (channel,) = connection.execute(
-            "INSERT INTO channel (app, name, epoch, place, last_member, revision, ttl, floor)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE SET"
-            " place = excluded.place, last_member = max(last_member, excluded.last_member),"
-            " revision = excluded.revision, ttl = excluded.ttl, floor = excluded.floor RETURNING id",
-            (*key, *mark),
-        ).fetchone()
-        connection.executemany(
-            "INSERT INTO author (channel, member, user, hello) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (channel, member) DO NOTHING",
-            {(channel, *row.author) for row in rows},
-        )
-        connection.executemany(
-            "INSERT INTO message (channel, place, member, at, user, run, ref, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(channel, *row.kept[:3], *row.identity, row.kept.data) for row in rows],
-        )
-        for change in changes:
-            if change.value is None:
-                connection.execute("DELETE FROM item WHERE channel = ? AND name = ?", (channel, change.name))
-            else:
-                connection.execute(
-                    "INSERT OR REPLACE INTO item (channel, name, value, revision, member, user, hello)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (channel, change.name, change.value, change.revision, *change.author),
-                )
-        connection.execute(
-            "UPDATE message SET data = NULL WHERE channel = ? AND place <= ? AND data IS NOT NULL",
-            (channel, mark.floor),
-        )
-        connection.execute(
-            "DELETE FROM message WHERE channel = ? AND place <= ? AND data IS NULL",
-            (channel, mark.offset - MOST),
-        )
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Let go what is too old in channels that nobody is in, and senders of whom nothing is kept."""
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "UPDATE message SET data = NULL WHERE data IS NOT NULL AND at <= unixepoch('subsec')"
-            " - (SELECT ttl FROM channel WHERE id = message.channel)"
-        )
-        connection.execute(
-            "DELETE FROM author WHERE NOT EXISTS (SELECT 1 FROM message WHERE channel = author.channel"
-            " AND member = author.member AND data IS NOT NULL)"
-        )
-        connection.execute("COMMIT")
+        with transaction(connection):
+            connection.execute(
+                "UPDATE message SET data = NULL WHERE data IS NOT NULL AND at <= unixepoch('subsec')"
+                " - (SELECT ttl FROM channel WHERE id = message.channel)"
+            )
+            connection.execute(
+                "DELETE FROM author WHERE NOT EXISTS (SELECT 1 FROM message WHERE channel = author.channel"
+                " AND member = author.member AND data IS NOT NULL)"
+            )
 
     # --- the file ---
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -278,12 +232,6 @@ class SqliteJournal:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise JournalUnusable(f"{self._path}: is damaged; restore a copy, or move it away to start anew")
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
 
 
 _: type[Journal] = SqliteJournal
