@@ -113,16 +113,32 @@ async def test_what_was_let_go_or_erased_stays_gone(path: Path) -> None:
     assert b"sealed" not in path.read_bytes()
 
 
-async def test_what_is_erased_is_not_in_the_file_any_more(path: Path) -> None:
+async def test_what_is_erased_is_not_in_the_file_any_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Careless(sqlite3.Connection):
+        """What SQLite is unless it was built to overwrite, as it is for some systems."""
+
+        def __init__(self, *how: Any, **more: Any) -> None:
+            super().__init__(*how, **more)
+            self.execute("PRAGMA secure_delete = OFF")
+
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Careless))
+    short, long, value = b"do not keep this", b"nor any of this. " * 2000, b"nor this value"
     async with opened(path) as broker:
         room = Room(broker)
-        room.say(b"do not keep this")
-        await room.come(1)
+        room.say(short, long, short)
+        await room.come(3)
+        await put(room, "title", value)
         broker.erase(room.key)
+        await put(room, "title", None)
         await broker.settled()
-    with sqlite3.connect(path) as reader:
-        assert reader.execute("SELECT count(*) FROM message WHERE data IS NOT NULL").fetchone() == (0,)
-    reader.close()
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            assert reader.execute("SELECT count(*) FROM message WHERE data IS NOT NULL").fetchone() == (0,)
+            assert reader.execute("SELECT count(*) FROM message").fetchone() == (3,), "its places stay"
+    assert [file.name for file in path.parent.iterdir() if "wal" in file.name] == []
+    for part in (short, b"nor any of this. ", value):
+        assert part not in path.read_bytes()
 
 
 async def test_what_got_too_old_while_the_relay_was_away_is_gone(path: Path) -> None:
@@ -340,7 +356,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> set[sqlite3.Connection]:
             super().close()
 
     connect = functools.partial(sqlite3.connect, factory=Noted)
-    monkeypatch.setattr("sealcast.server.engine.sqlite.sqlite3.connect", connect)
+    monkeypatch.setattr(sqlite3, "connect", connect)
     return found
 
 

@@ -213,6 +213,7 @@ class SqliteJournal:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
         except BaseException:
             connection.close()
             raise
