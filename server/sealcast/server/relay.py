@@ -113,7 +113,7 @@ class Relay:
         storage = self.config.storage
         if storage.engine == "memory":
             return None
-        journal = SqliteJournal(storage.path)
+        journal = SqliteJournal(storage.path, self._clock.wall)
         journal.open()
         return journal
 

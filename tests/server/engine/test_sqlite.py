@@ -31,10 +31,11 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def opened(path: Path, wall: Wall | None = None) -> AsyncIterator[StoredBroker]:
-    journal = SqliteJournal(path)
+    wall = wall or Wall()
+    journal = SqliteJournal(path, wall)
     journal.open()
     try:
-        yield StoredBroker(journal, wall or Wall())
+        yield StoredBroker(journal, wall)
     finally:
         await journal.close()
 

@@ -12,6 +12,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -20,14 +21,14 @@ from ..interfaces import Author, ChannelKey, EngineDown, Item, Kept
 from .claim import Claim, Claimed
 from .journal import Batch, Journal, Loaded, Mark, Row
 from .repeats import Identity
-from .writing import said, transaction, write
+from .sweep import Sweep
+from .writing import said, write
 
 __all__ = ["JournalUnusable", "SqliteJournal"]
 
 VERSION: Final = 1
 BUSY: Final = 2.0
 """Seconds that a write waits for another process that holds the file."""
-SWEEP_EVERY: Final = 60.0
 
 _SCHEMA: Final = """
 CREATE TABLE channel (
@@ -65,11 +66,13 @@ class SqliteJournal:
 
     Args:
         path: the file; it is made when it is not there, readable by its owner alone.
+        wall: the present, in Unix seconds: that of the messages' dates.
 
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, wall: Callable[[], float] = time.time) -> None:
         self._path = Path(path)
+        self._wall = wall
         self._jobs: queue.SimpleQueue[tuple[Batch, _Report] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._claim = Claim(self._path)
@@ -173,19 +176,17 @@ class SqliteJournal:
     # --- writing, in the thread ---
 
     def _run(self, connection: sqlite3.Connection) -> None:
+        sweep = Sweep(connection, self._wall, time.monotonic())
         while True:
-            try:
-                job = self._jobs.get(timeout=SWEEP_EVERY)
-            except queue.Empty:
-                with contextlib.suppress(sqlite3.Error):
-                    self._sweep(connection)
-                continue
-            if job is None:
-                return
-            batch, done = job
-            error = self._write(connection, batch)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it
-                self._loop.call_soon_threadsafe(done, error)
+            with contextlib.suppress(queue.Empty):
+                job = self._jobs.get(timeout=sweep.wait(time.monotonic()))
+                if job is None:
+                    return
+                batch, done = job
+                error = self._write(connection, batch)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it
+                    self._loop.call_soon_threadsafe(done, error)
+            sweep.go_on(time.monotonic())
 
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Exception | None:
         try:
@@ -193,18 +194,6 @@ class SqliteJournal:
         except Exception as error:  # whatever it is: without this thread every channel would wait for ever
             return JournalUnusable(f"{self._path}: {said(error)}")
         return None
-
-    def _sweep(self, connection: sqlite3.Connection) -> None:
-        """Let go what is too old in channels that nobody is in, and senders of whom nothing is kept."""
-        with transaction(connection):
-            connection.execute(
-                "UPDATE message SET data = NULL WHERE data IS NOT NULL AND at <= unixepoch('subsec')"
-                " - (SELECT ttl FROM channel WHERE id = message.channel)"
-            )
-            connection.execute(
-                "DELETE FROM author WHERE NOT EXISTS (SELECT 1 FROM message WHERE channel = author.channel"
-                " AND member = author.member AND data IS NOT NULL)"
-            )
 
     # --- the file ---
 

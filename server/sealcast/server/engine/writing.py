@@ -54,7 +54,8 @@ def _write_part(connection: sqlite3.Connection, key: ChannelKey, part: Part) -> 
         "INSERT INTO channel (app, name, epoch, place, last_member, revision, ttl, floor)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE SET"
         " place = excluded.place, last_member = max(last_member, excluded.last_member),"
-        " revision = excluded.revision, ttl = excluded.ttl, floor = excluded.floor RETURNING id",
+        " revision = excluded.revision, ttl = excluded.ttl, floor = max(floor, excluded.floor)"
+        " RETURNING id",
         (*key, *mark),
     ).fetchone()
     connection.executemany(
