@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from sealcast.server.engine.sqlite import JournalUnusable, SqliteJournal
-from sealcast.server.engine.stored import StoredBroker
-from sealcast.server.interfaces import Author, Broker, Change, ChannelKey, ItemBounds, Keep, Position
+from sealcast.server.interfaces import Author, Broker, Change, ItemBounds, Keep, Position
 
-from . import contract
 from .contract import BrokerContract, Room, Told, Wall
+from .files import opened
 from .metadata_contract import MetadataContract, put
 
 BOUNDS = ItemBounds(10, 10_000, 10_000)
@@ -27,17 +26,6 @@ BOUNDS = ItemBounds(10, 10_000, 10_000)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "messages.db"
-
-
-@contextlib.asynccontextmanager
-async def opened(path: Path, wall: Wall | None = None) -> AsyncIterator[StoredBroker]:
-    wall = wall or Wall()
-    journal = SqliteJournal(path, wall)
-    journal.open()
-    try:
-        yield StoredBroker(journal, wall)
-    finally:
-        await journal.close()
 
 
 class TestSqliteBroker(BrokerContract):
@@ -288,49 +276,14 @@ async def test_what_no_file_can_hold_is_refused_and_the_writer_goes_on(path: Pat
 
 async def test_more_than_may_wait_is_refused_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sealcast.server.engine.stored.WAITING_BYTES", 5_000)
-    counts: list[int] = []
-    journal = SqliteJournal(path)
-    journal.open()
-    try:
-        room = Room(StoredBroker(journal, Wall(), counts.append))
+    async with opened(path) as broker:
+        room = Room(broker)
         room.send(*(room.entry(bytes(1000)) for _ in range(8)))
+        refused = len(room.told)
+        assert {each.how for each in room.told} == {"not_stored"}
         told = await room.come(8)
-    finally:
-        await journal.close()
-    assert sum(each.how == "not_stored" for each in told) == sum(counts) > 0
-    assert [each.offset for each in told if each.how == "delivered"] == list(range(1, 8 - sum(counts) + 1))
-
-
-# --- many channels ---
-
-
-class Counted(ChannelKey):
-    """A key that counts how often it is compared with another one, beyond being looked up."""
-
-    __slots__ = ()
-    __hash__ = ChannelKey.__hash__
-    compared = 0
-
-    def __eq__(self, other: object) -> bool:
-        Counted.compared += 1
-        return super().__eq__(other)
-
-
-async def test_a_batch_of_many_channels_costs_what_is_in_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contract, "ChannelKey", Counted)
-    async with opened(path) as broker:
-        rooms = [Room(broker, f"room {number}") for number in range(200)]
-        monkeypatch.setattr(Counted, "compared", 0)
-        for room in rooms:
-            room.say(b"a", member=9)
-        await broker.settled()
-        assert Counted.compared < 10 * len(rooms), "each is not compared with all the others"
-    async with opened(path) as broker:
-        for room in rooms:
-            again = Room(broker, room.key.channel)
-            assert (again.position, again.last_member) == (Position(room.position.epoch, 1), 9)
+    assert sum(each.how == "not_stored" for each in told) == refused > 0
+    assert [each.offset for each in told if each.how == "delivered"] == list(range(1, 8 - refused + 1))
 
 
 # --- a file that is none ---
