@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from sealcast.protocol.envelope import MESSAGE_START
@@ -23,18 +23,16 @@ from ..interfaces import (
     ChannelKey,
     Entry,
     ItemBounds,
-    Items,
     Keep,
     Kept,
     Message,
-    Page,
-    Position,
     Sink,
     Subscription,
 )
 from ..logs import logger
 from ..metadata import Refused, Shelf
 from .journal import Journal, Loaded, Mark, Part, Row
+from .reading import Reading
 from .repeats import MOST, Identity
 from .ring import COST
 from .stream import Stream, identity_of
@@ -77,7 +75,7 @@ class _Planned(NamedTuple):
     done: _Done
 
 
-class StoredBroker:
+class StoredBroker(Reading):
     """Places messages in the order in which they are published, when the journal has them.
 
     Args:
@@ -87,10 +85,8 @@ class StoredBroker:
     """
 
     def __init__(self, journal: Journal, wall: Callable[[], float]) -> None:
+        super().__init__(wall)
         self._journal = journal
-        self._wall = wall
-        self._streams: dict[ChannelKey, Stream] = {}
-        self._sinks: dict[ChannelKey, Sink] = {}
         self._used = {app: Used(amount) for app, amount in journal.metadata().items()}
         """The metadata of each app, also of channels that nobody is in: it stays."""
         self._waiting: deque[tuple[ChannelKey, Message | _Setting]] = deque()
@@ -202,27 +198,6 @@ class StoredBroker:
 
     # --- what was kept ---
 
-    def since(self, key: ChannelKey, position: Position, most: int, most_bytes: int) -> Sequence[Kept] | None:
-        """Return every message after *position*; None if one is missing, or there are too many."""
-        stream = self._fresh(key)
-        if position.epoch != stream.epoch:
-            return None
-        return stream.ring.since(position.offset, stream.offset, most, most_bytes)
-
-    def page(
-        self, key: ChannelKey, *, after: int = 0, before: int | None = None, limit: int, most_bytes: int
-    ) -> Page:
-        """Return the newest messages below *before*, or the oldest above *after*."""
-        return self._fresh(key).ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
-
-    def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
-        """Return who sent kept messages under these member numbers."""
-        return self._streams[key].authors(members)
-
-    def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
-        """Return the offsets of the messages of one run."""
-        return self._streams[key].repeats.of_run(user, run)
-
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:
         """Throw away kept messages; they are gone from the journal with its next batch.
 
@@ -248,16 +223,7 @@ class StoredBroker:
         keep = Keep(len(loaded.rows), size, loaded.mark.ttl)
         return _restored(loaded, keep, self._used.setdefault(key.app_id, Used()))
 
-    def _fresh(self, key: ChannelKey) -> Stream:
-        stream = self._streams[key]
-        stream.expire(self._wall())
-        return stream
-
     # --- metadata ---
-
-    def get_items(self, key: ChannelKey) -> Items:
-        """Return the metadata of a channel, as far as it is written down."""
-        return self._streams[key].shelf.items
 
     def set_item(
         self,
