@@ -91,8 +91,15 @@ class Relay:
             else StoredBroker(self._journal, self._clock.wall)
         )
         self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later)
-        self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
-        self.address = await self._listener.start()
+        try:
+            self._listener = Listener(
+                self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics
+            )
+            self.address = await self._listener.start()
+        except BaseException:
+            if self._journal is not None:
+                await self._journal.close()
+            raise
         self._tick(loop)
         host, port = self.address
         logger.info(
