@@ -100,6 +100,17 @@ def test_a_module_is_not_named_after_nothing(name: str) -> None:
     assert not empty & set(re.split(r"[._]", name.removeprefix("sealcast.")))
 
 
+_POSIX_ONLY = {"fcntl", "grp", "posix", "pwd", "resource", "termios", "tty"}
+
+
+@every_module
+def test_a_module_can_be_imported_where_there_is_no_posix(name: str) -> None:
+    imported = [node for node in TREES[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in imported if isinstance(node, ast.ImportFrom)}
+    assert not names & _POSIX_ONLY, "import it under a check of sys.platform, or where it is needed"
+
+
 _HANDED_OVER = {"command", "callback", "get", "post", "put", "patch", "delete"}
 
 

@@ -115,11 +115,6 @@ class LateBroker(MemoryBroker):
         super().__init__(wall)
         self.late = True
         self.waiting: list[tuple[ChannelKey, Message]] = []
-        self._sinks: dict[ChannelKey, Sink] = {}
-
-    def subscribe(self, key: ChannelKey, sink: Sink, keep: Keep) -> Subscription:
-        self._sinks[key] = sink
-        return super().subscribe(key, sink, keep)
 
     def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
         if not self.late:

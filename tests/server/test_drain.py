@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sealcast.protocol.controls import Drain, Join
-from sealcast.server.config import Config, ServerConfig
+from sealcast.server.config import Config, ServerConfig, StorageConfig
 from sealcast.server.relay import Relay, main_loop
+from sealcast.server.transport.tls import CertificateUnusable
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -111,3 +114,27 @@ async def test_an_address_that_is_taken_is_an_error(lab: Lab) -> None:
     config = Config(server=ServerConfig(port=relay.address[1]), apps=(lab.app(),))
     with pytest.raises(OSError, match="in use"):
         await Relay(config).start()
+
+
+@pytest.mark.parametrize("wrong", ["address", "certificate"])
+async def test_a_start_that_fails_lets_the_stored_messages_go(lab: Lab, tmp_path: Path, wrong: str) -> None:
+    async def start(**server: Any) -> None:
+        config = Config(
+            server=ServerConfig(close=0.2, **server),
+            storage=StorageConfig(engine="sqlite", path=str(tmp_path / "messages.db")),
+            apps=(lab.app(),),
+        )
+        async with Relay(config, lab.clock).running():
+            pass
+
+    if wrong == "address":
+        relay = await lab.serve()
+        assert relay.address is not None
+        with pytest.raises(OSError, match="in use"):
+            await start(port=relay.address[1])
+    else:
+        missing = str(tmp_path / "missing")
+        with pytest.raises(CertificateUnusable):
+            await start(port=0, tls_certificate=missing, tls_key=missing)
+    assert "sealcast journal" not in {thread.name for thread in threading.enumerate()}
+    await start(port=0)  # nobody else has the file

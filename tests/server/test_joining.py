@@ -13,6 +13,8 @@ from sealcast.protocol.codes import reply
 from sealcast.protocol.controls import Error, Join, Joined, Leave, MemberJoined, MemberLeft
 from sealcast.protocol.names import Privilege
 from sealcast.protocol.tokens import AccessToken
+from sealcast.server.engine.memory import MemoryBroker
+from sealcast.server.interfaces import EngineDown
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -223,6 +225,23 @@ async def test_a_full_app_refuses_new_channels_and_not_new_members(lab: Lab) -> 
     assert (error.name, error.temporary) == ("app_full", True)
     await bob.join("standup", "bob")
     await eve.join("lunch", "eve")
+
+
+async def test_a_channel_that_cannot_be_read_is_the_servers_fault_and_may_be_joined_later(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise EngineDown("the disk does not answer")
+
+    relay = await lab.serve()
+    ann = await lab.connect(relay)
+    join = Join(channel="standup", user="ann", token=lab.token("standup", "ann"))
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryBroker, "subscribe", down)
+        error = await ann.refused(join)
+    assert (error.name, error.temporary) == ("internal_error", True)
+    assert "disk" not in error.message
+    assert isinstance(await ann.ask(join), Joined)
 
 
 async def test_a_connection_joins_as_many_channels_as_it_may(lab: Lab) -> None:

@@ -35,16 +35,15 @@ class Disk:
 
     def write(self, batch: Batch) -> None:
         """Write a batch, whole."""
-        for key, mark in batch.marks.items():
+        for key, (mark, rows, _) in batch.items():
             stored = self.channels.setdefault(key, _Stored(mark))
             assert stored.mark.epoch == mark.epoch, "a channel on disk keeps its epoch"
             stored.mark = mark
-            new = [row for other, row in batch.rows if other == key]
             last = stored.rows[-1].kept.offset if stored.rows else None
-            for row in new:
+            for row in rows:
                 assert last is None or row.kept.offset == last + 1, "a place given twice, or left out"
                 last = row.kept.offset
-            stored.rows += new
+            stored.rows += rows
             del stored.rows[:-MOST]
 
 

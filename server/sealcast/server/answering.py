@@ -183,7 +183,7 @@ class Answering(Sending):
                 rights = reply(full.name)
             except EngineDown as down:
                 logger.error("a channel cannot be opened", reason=str(down))
-                rights = reply("not_stored")
+                rights = reply("internal_error")  # not_stored would say that there was something to store
         self._refuse_request(rights, ref)
 
     def _joins_too_soon(self, ref: int) -> bool:

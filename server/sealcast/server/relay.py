@@ -95,8 +95,15 @@ class Relay:
             else StoredBroker(self._journal, self._clock.wall)
         )
         self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later, self.witness)
-        self._listener = Listener(self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics)
-        self.address = await self._listener.start()
+        try:
+            self._listener = Listener(
+                self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics
+            )
+            self.address = await self._listener.start()
+        except BaseException:
+            if self._journal is not None:
+                await self._journal.close()
+            raise
         self._tick(loop)
         host, port = self.address
         logger.info(
@@ -117,7 +124,7 @@ class Relay:
         storage = self.config.storage
         if storage.engine == "memory":
             return None
-        journal = SqliteJournal(storage.path)
+        journal = SqliteJournal(storage.path, self._clock.wall)
         journal.open()
         return journal
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sealcast.server.engine.sqlite import JournalUnusable, SqliteJournal
-from sealcast.server.engine.stored import StoredBroker
 from sealcast.server.interfaces import Author, Broker, Change, ItemBounds, Keep, Position
 
 from .contract import BrokerContract, Room, Told, Wall
+from .files import opened
 from .metadata_contract import MetadataContract, put
 
 BOUNDS = ItemBounds(10, 10_000, 10_000)
@@ -24,16 +26,6 @@ BOUNDS = ItemBounds(10, 10_000, 10_000)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "messages.db"
-
-
-@contextlib.asynccontextmanager
-async def opened(path: Path, wall: Wall | None = None) -> AsyncIterator[StoredBroker]:
-    journal = SqliteJournal(path)
-    journal.open()
-    try:
-        yield StoredBroker(journal, wall or Wall())
-    finally:
-        await journal.close()
 
 
 class TestSqliteBroker(BrokerContract):
@@ -110,16 +102,32 @@ async def test_what_was_let_go_or_erased_stays_gone(path: Path) -> None:
     assert b"sealed" not in path.read_bytes()
 
 
-async def test_what_is_erased_is_not_in_the_file_any_more(path: Path) -> None:
+async def test_what_is_erased_is_not_in_the_file_any_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Careless(sqlite3.Connection):
+        """What SQLite is unless it was built to overwrite, as it is for some systems."""
+
+        def __init__(self, *how: Any, **more: Any) -> None:
+            super().__init__(*how, **more)
+            self.execute("PRAGMA secure_delete = OFF")
+
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Careless))
+    short, long, value = b"do not keep this", b"nor any of this. " * 2000, b"nor this value"
     async with opened(path) as broker:
         room = Room(broker)
-        room.say(b"do not keep this")
-        await room.come(1)
+        room.say(short, long, short)
+        await room.come(3)
+        await put(room, "title", value)
         broker.erase(room.key)
+        await put(room, "title", None)
         await broker.settled()
-    with sqlite3.connect(path) as reader:
-        assert reader.execute("SELECT count(*) FROM message WHERE data IS NOT NULL").fetchone() == (0,)
-    reader.close()
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            assert reader.execute("SELECT count(*) FROM message WHERE data IS NOT NULL").fetchone() == (0,)
+            assert reader.execute("SELECT count(*) FROM message").fetchone() == (3,), "its places stay"
+    assert [file.name for file in path.parent.iterdir() if "wal" in file.name] == []
+    for part in (short, b"nor any of this. ", value):
+        assert part not in path.read_bytes()
 
 
 async def test_what_got_too_old_while_the_relay_was_away_is_gone(path: Path) -> None:
@@ -258,19 +266,24 @@ async def test_metadata_counts_for_its_app_also_when_nobody_is_there_and_after_a
         assert isinstance(await put(lunch, "a", bytes(80), bounds=bounds), Change)
 
 
+async def test_what_no_file_can_hold_is_refused_and_the_writer_goes_on(path: Path) -> None:
+    async with opened(path) as broker:
+        room = Room(broker)
+        assert await put(room, "a", b"1", author=Author(2**63, "ann", None)) == "not_stored"
+        await room.said(1)
+        assert isinstance(await put(room, "a", b"1"), Change)
+
+
 async def test_more_than_may_wait_is_refused_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sealcast.server.engine.stored.WAITING_BYTES", 5_000)
-    counts: list[int] = []
-    journal = SqliteJournal(path)
-    journal.open()
-    try:
-        room = Room(StoredBroker(journal, Wall(), counts.append))
+    async with opened(path) as broker:
+        room = Room(broker)
         room.send(*(room.entry(bytes(1000)) for _ in range(8)))
+        refused = len(room.told)
+        assert {each.how for each in room.told} == {"not_stored"}
         told = await room.come(8)
-    finally:
-        await journal.close()
-    assert sum(each.how == "not_stored" for each in told) == sum(counts) > 0
-    assert [each.offset for each in told if each.how == "delivered"] == list(range(1, 8 - sum(counts) + 1))
+    assert sum(each.how == "not_stored" for each in told) == refused > 0
+    assert [each.offset for each in told if each.how == "delivered"] == list(range(1, 8 - refused + 1))
 
 
 # --- a file that is none ---
@@ -280,6 +293,58 @@ def unusable(path: Path) -> str:
     with pytest.raises(JournalUnusable) as caught:
         SqliteJournal(path).open()
     return str(caught.value)
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> set[sqlite3.Connection]:
+    """The connections that are open."""
+    found: set[sqlite3.Connection] = set()
+
+    class Noted(sqlite3.Connection):
+        def __init__(self, *how: Any, **more: Any) -> None:
+            super().__init__(*how, **more)
+            found.add(self)
+
+        def close(self) -> None:
+            found.discard(self)
+            super().close()
+
+    connect = functools.partial(sqlite3.connect, factory=Noted)
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    return found
+
+
+async def test_a_file_that_cannot_be_used_is_let_go(path: Path, connections: set[sqlite3.Connection]) -> None:
+    path.write_text("this is no database, but it is somebody's text" * 100)
+    unusable(path)
+    assert not connections
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    unusable(path)
+    assert not connections
+    path.unlink()
+    async with opened(path):
+        assert len(connections) == 2
+    assert not connections
+
+
+async def test_a_writer_that_cannot_begin_is_said_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch, connections: set[sqlite3.Connection]
+) -> None:
+    connect = SqliteJournal._connect
+
+    def once(journal: SqliteJournal) -> sqlite3.Connection:
+        if connections:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(journal)
+
+    monkeypatch.setattr(SqliteJournal, "_connect", once)
+    assert unusable(path) == f"{path}: unable to open database file"
+    assert not connections
+    monkeypatch.undo()
+    async with opened(path):
+        pass
 
 
 async def test_a_second_relay_cannot_take_the_file(path: Path) -> None:

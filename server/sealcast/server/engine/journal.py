@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ..interfaces import Author, Change, ChannelKey, Item, Kept
 from .repeats import Identity
 
-__all__ = ["Batch", "Journal", "Loaded", "Mark", "Row"]
+__all__ = ["Batch", "Journal", "Loaded", "Mark", "Part", "Row"]
 
 
 class Row(NamedTuple):
@@ -33,13 +32,19 @@ class Mark(NamedTuple):
     """Messages up to this offset are kept no more."""
 
 
-@dataclass(slots=True)
-class Batch:
-    """What is written in one transaction: all of it, or nothing."""
+class Part(NamedTuple):
+    """What is written of one channel."""
 
-    rows: list[tuple[ChannelKey, Row]] = field(default_factory=list)
-    changes: list[tuple[ChannelKey, Change]] = field(default_factory=list)
-    marks: dict[ChannelKey, Mark] = field(default_factory=dict)
+    mark: Mark
+    """Where it stands with all of this."""
+    rows: Sequence[Row]
+    """New messages, in order."""
+    changes: Sequence[Change]
+    """Changes of its metadata, in order."""
+
+
+Batch: TypeAlias = Mapping[ChannelKey, Part]
+"""What is written in one transaction: all of it, or nothing."""
 
 
 class Loaded(NamedTuple):

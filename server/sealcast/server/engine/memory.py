@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 
 from ..budget import Used
 from ..interfaces import (
@@ -14,22 +14,19 @@ from ..interfaces import (
     ChannelKey,
     Entry,
     ItemBounds,
-    Items,
     Keep,
-    Kept,
     Message,
-    Page,
-    Position,
     Sink,
     Subscription,
 )
 from ..metadata import Refused
+from .reading import Reading
 from .stream import Stream
 
 __all__ = ["MemoryBroker"]
 
 
-class MemoryBroker:
+class MemoryBroker(Reading):
     """Places a message the moment it is published and delivers the whole turn at once.
 
     An ack says: the message has its place in this process, and was handed to every member's connection.
@@ -45,8 +42,7 @@ class MemoryBroker:
     def __init__(
         self, wall: Callable[[], float] = time.time, remembered: int = 10_000, total: int = 256 * 2**20
     ) -> None:
-        self._wall = wall
-        self._streams: dict[ChannelKey, tuple[Stream, Sink]] = {}
+        super().__init__(wall)
         self._idle: dict[str, OrderedDict[str, Stream]] = {}
         self._idle_bytes: dict[str, int] = {}
         self._used: dict[str, Used] = {}
@@ -56,7 +52,7 @@ class MemoryBroker:
 
     def publish(self, key: ChannelKey, turn: list[Entry]) -> None:
         """Place the turn's messages and deliver it, before returning."""
-        stream, sink = self._streams[key]
+        stream, sink = self._streams[key], self._sinks[key]
         repeated: list[Message] = []
         for entry in turn:
             if isinstance(entry, Message):
@@ -76,12 +72,13 @@ class MemoryBroker:
         """Start delivering a channel's turns to *sink*; return where it stands now."""
         stream = self._take_idle(key) or Stream(keep, self._used.setdefault(key.app_id, Used()))
         stream.allow(keep)
-        self._streams[key] = (stream, sink)
+        self._streams[key], self._sinks[key] = stream, sink
         return Subscription(stream.position, stream.last_member)
 
     def unsubscribe(self, key: ChannelKey) -> None:
         """Stop delivering and remember where the channel stands."""
-        stream, _ = self._streams.pop(key)
+        stream = self._streams.pop(key)
+        del self._sinks[key]
         if stream.blank:
             return  # nothing was placed: there is nothing to continue
         # One for each app: what one does must not make another's be forgotten.
@@ -92,31 +89,6 @@ class MemoryBroker:
             forgotten = self._take_idle(ChannelKey(key.app_id, next(iter(idle))))
             assert forgotten is not None
             forgotten.shelf.clear()
-
-    def since(self, key: ChannelKey, position: Position, most: int, most_bytes: int) -> Sequence[Kept] | None:
-        """Return every message after *position*; None if one is missing, or there are too many."""
-        stream = self._fresh(key)
-        if position.epoch != stream.epoch:
-            return None
-        return stream.ring.since(position.offset, stream.offset, most, most_bytes)
-
-    def page(
-        self, key: ChannelKey, *, after: int = 0, before: int | None = None, limit: int, most_bytes: int
-    ) -> Page:
-        """Return the newest messages below *before*, or the oldest above *after*."""
-        return self._fresh(key).ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
-
-    def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
-        """Return who sent kept messages under these member numbers."""
-        return self._streams[key][0].authors(members)
-
-    def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
-        """Return the offsets of the messages of one run."""
-        return self._streams[key][0].repeats.of_run(user, run)
-
-    def get_items(self, key: ChannelKey) -> Items:
-        """Return the metadata of a channel."""
-        return self._streams[key][0].shelf.items
 
     def set_item(
         self,
@@ -129,7 +101,7 @@ class MemoryBroker:
         done: Callable[[Change | str], None],
     ) -> None:
         """Change the metadata of a channel; *done* is called before this returns."""
-        stream, _ = self._streams[key]
+        stream = self._streams[key]
         try:
             change = stream.shelf.plan(name, value, revision, author, bounds)
         except Refused as refused:
@@ -141,7 +113,7 @@ class MemoryBroker:
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:
         """Throw away the kept messages up to and including an offset, or all; return how many."""
         if key in self._streams:
-            return self._streams[key][0].erase(upto)
+            return self._streams[key].erase(upto)
         stream = self._take_idle(key)
         if stream is None:
             return 0
@@ -149,11 +121,6 @@ class MemoryBroker:
         self._idle[key.app_id][key.channel] = stream
         self._idle_bytes[key.app_id] += stream.size
         return gone
-
-    def _fresh(self, key: ChannelKey) -> Stream:
-        stream, _ = self._streams[key]
-        stream.expire(self._wall())
-        return stream
 
     def _take_idle(self, key: ChannelKey) -> Stream | None:
         stream = self._idle.get(key.app_id, OrderedDict()).pop(key.channel, None)

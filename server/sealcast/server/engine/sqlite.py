@@ -1,32 +1,34 @@
 """The journal in a SQLite file: one writer thread, a transaction for each batch, on disk when reported.
 
 WAL with ``synchronous=FULL``: a commit that was reported outlives a crash of the machine, as far as the disk
-keeps its own promises. The file is the relay's alone: a lock beside it keeps a second one away.
+keeps its own promises. The file is the relay's alone: a claim keeps a second one away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from ..interfaces import Author, ChannelKey, EngineDown, Item, Kept
+from .claim import Claim, Claimed
 from .journal import Batch, Journal, Loaded, Mark, Row
-from .repeats import MOST, Identity
+from .repeats import Identity
+from .sweep import Sweep
+from .writing import said, write
 
 __all__ = ["JournalUnusable", "SqliteJournal"]
 
 VERSION: Final = 1
 BUSY: Final = 2.0
 """Seconds that a write waits for another process that holds the file."""
-SWEEP_EVERY: Final = 60.0
 
 _SCHEMA: Final = """
 CREATE TABLE channel (
@@ -64,14 +66,16 @@ class SqliteJournal:
 
     Args:
         path: the file; it is made when it is not there, readable by its owner alone.
+        wall: the present, in Unix seconds: that of the messages' dates.
 
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, wall: Callable[[], float] = time.time) -> None:
         self._path = Path(path)
+        self._wall = wall
         self._jobs: queue.SimpleQueue[tuple[Batch, _Report] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = -1
+        self._claim = Claim(self._path)
 
     def open(self) -> None:
         """Take the file and start the writer; to be called in the event loop.
@@ -81,19 +85,21 @@ class SqliteJournal:
 
         """
         self._loop = asyncio.get_running_loop()
-        try:
-            self._take_lock()
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._reader = self._connect()
-            self._prepare(self._reader)
-        except (OSError, sqlite3.Error) as error:
-            self._drop_lock()
-            raise JournalUnusable(f"{self._path}: {_said(error)}") from None
-        except JournalUnusable:
-            self._drop_lock()
-            raise
-        self._thread = threading.Thread(target=self._run, name="sealcast journal", daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as held:
+            try:
+                self._claim.take()
+                held.callback(self._claim.release)
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._reader = held.enter_context(contextlib.closing(self._connect()))
+                self._prepare(self._reader)
+                writer = held.enter_context(contextlib.closing(self._connect()))
+            except Claimed:
+                raise JournalUnusable(f"{self._path}: another relay is using it") from None
+            except (OSError, sqlite3.Error) as error:
+                raise JournalUnusable(f"{self._path}: {said(error)}") from None
+            thread = threading.Thread(target=self._run, args=(writer,), name="sealcast journal", daemon=True)
+            thread.start()
+            self._thread, self._held = thread, held.pop_all()
 
     def commit(self, batch: Batch, done: _Report) -> None:
         """Write a batch; *done* is called later, in the event loop."""
@@ -105,8 +111,7 @@ class SqliteJournal:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
-            self._reader.close()
-        self._drop_lock()
+            await asyncio.to_thread(self._held.close)  # SQLite tidies up with the last connection
 
     # --- reading, in the event loop ---
 
@@ -115,7 +120,7 @@ class SqliteJournal:
         try:
             return self._load(key, repeats)
         except sqlite3.Error as error:
-            raise EngineDown(f"{self._path}: {_said(error)}") from None
+            raise EngineDown(f"{self._path}: {said(error)}") from None
 
     def _load(self, key: ChannelKey, repeats: int) -> Loaded | None:
         ask = self._reader.execute
@@ -170,98 +175,37 @@ class SqliteJournal:
 
     # --- writing, in the thread ---
 
-    def _run(self) -> None:
-        connection = self._connect()
-        try:
-            while True:
-                try:
-                    job = self._jobs.get(timeout=SWEEP_EVERY)
-                except queue.Empty:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._sweep(connection)
-                    continue
+    def _run(self, connection: sqlite3.Connection) -> None:
+        sweep = Sweep(connection, self._wall, time.monotonic())
+        while True:
+            with contextlib.suppress(queue.Empty):
+                job = self._jobs.get(timeout=sweep.wait(time.monotonic()))
                 if job is None:
                     return
                 batch, done = job
                 error = self._write(connection, batch)
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it
                     self._loop.call_soon_threadsafe(done, error)
-        finally:
-            connection.close()
+            sweep.go_on(time.monotonic())
 
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Exception | None:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for key, mark in batch.marks.items():
-                    self._write_channel(connection, key, mark, batch)
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            return JournalUnusable(f"{self._path}: {_said(error)}")
+            write(connection, batch)
+        except Exception as error:  # whatever it is: without this thread every channel would wait for ever
+            return JournalUnusable(f"{self._path}: {said(error)}")
         return None
-
-    def _write_channel(
-        self, connection: sqlite3.Connection, key: ChannelKey, mark: Mark, batch: Batch
-    ) -> None:
-        (channel,) = connection.execute(
-            "INSERT INTO channel (app, name, epoch, place, last_member, revision, ttl, floor)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE SET"
-            " place = excluded.place, last_member = max(last_member, excluded.last_member),"
-            " revision = excluded.revision, ttl = excluded.ttl, floor = excluded.floor RETURNING id",
-            (*key, *mark),
-        ).fetchone()
-        rows = [row for other, row in batch.rows if other == key]
-        connection.executemany(
-            "INSERT INTO author (channel, member, user, hello) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (channel, member) DO NOTHING",
-            {(channel, *row.author) for row in rows},
-        )
-        connection.executemany(
-            "INSERT INTO message (channel, place, member, at, user, run, ref, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(channel, *row.kept[:3], *row.identity, row.kept.data) for row in rows],
-        )
-        for other, change in batch.changes:
-            if other == key and change.value is None:
-                connection.execute("DELETE FROM item WHERE channel = ? AND name = ?", (channel, change.name))
-            elif other == key:
-                connection.execute(
-                    "INSERT OR REPLACE INTO item (channel, name, value, revision, member, user, hello)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (channel, change.name, change.value, change.revision, *change.author),
-                )
-        connection.execute(
-            "UPDATE message SET data = NULL WHERE channel = ? AND place <= ? AND data IS NOT NULL",
-            (channel, mark.floor),
-        )
-        connection.execute(
-            "DELETE FROM message WHERE channel = ? AND place <= ? AND data IS NULL",
-            (channel, mark.offset - MOST),
-        )
-
-    def _sweep(self, connection: sqlite3.Connection) -> None:
-        """Let go what is too old in channels that nobody is in, and senders of whom nothing is kept."""
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "UPDATE message SET data = NULL WHERE data IS NOT NULL AND at <= unixepoch('subsec')"
-            " - (SELECT ttl FROM channel WHERE id = message.channel)"
-        )
-        connection.execute(
-            "DELETE FROM author WHERE NOT EXISTS (SELECT 1 FROM message WHERE channel = author.channel"
-            " AND member = author.member AND data IS NOT NULL)"
-        )
-        connection.execute("COMMIT")
 
     # --- the file ---
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -278,25 +222,6 @@ class SqliteJournal:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise JournalUnusable(f"{self._path}: is damaged; restore a copy, or move it away to start anew")
-
-    def _take_lock(self) -> None:
-        path = self._path.with_name(f"{self._path.name}.lock")
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JournalUnusable(f"{self._path}: another relay is using it") from None
-
-    def _drop_lock(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
 
 
 _: type[Journal] = SqliteJournal

@@ -9,8 +9,8 @@ nobody has got any of it, and its places are given again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from sealcast.protocol.envelope import MESSAGE_START
@@ -23,19 +23,18 @@ from ..interfaces import (
     ChannelKey,
     Entry,
     ItemBounds,
-    Items,
     Keep,
     Kept,
     Message,
-    Page,
-    Position,
     Sink,
     Subscription,
 )
 from ..logs import logger
 from ..metadata import Refused, Shelf
-from .journal import Batch, Journal, Loaded, Mark, Row
+from .journal import Journal, Loaded, Mark, Part, Row
+from .reading import Reading
 from .repeats import MOST, Identity
+from .ring import COST
 from .stream import Stream, identity_of
 
 __all__ = ["StoredBroker"]
@@ -76,35 +75,32 @@ class _Planned(NamedTuple):
     done: _Done
 
 
-class StoredBroker:
+class StoredBroker(Reading):
     """Places messages in the order in which they are published, when the journal has them.
 
     Args:
         journal: writes.
         wall: the present, in Unix seconds.
-        refused: told how many messages were not stored, each time.
 
     """
 
-    def __init__(
-        self, journal: Journal, wall: Callable[[], float], refused: Callable[[int], None] = lambda count: None
-    ) -> None:
+    def __init__(self, journal: Journal, wall: Callable[[], float]) -> None:
+        super().__init__(wall)
         self._journal = journal
-        self._wall = wall
-        self._note_refused = refused
-        self._streams: dict[ChannelKey, Stream] = {}
-        self._sinks: dict[ChannelKey, Sink] = {}
         self._used = {app: Used(amount) for app, amount in journal.metadata().items()}
         """The metadata of each app, also of channels that nobody is in: it stays."""
         self._waiting: deque[tuple[ChannelKey, Message | _Setting]] = deque()
         self._waiting_bytes = 0
+        self._unwritten: Counter[ChannelKey] = Counter()
+        """How much of each channel waits or is being written; those with nothing have no count."""
         self._touched: set[ChannelKey] = set()
         """Channels whose mark has to be written though nothing is placed in them."""
         self._again: dict[tuple[ChannelKey, Identity], list[Message]] = {}
         """By what is under way: the same message, sent again meanwhile."""
         self._writing: list[_Placed | _Planned] | None = None
         self._failing = False
-        self._rest: asyncio.Future[None] | None = None
+        self._written_some = asyncio.Event()
+        """Set whenever a batch has been dealt with; cleared by whoever waits."""
 
     @property
     def idle(self) -> bool:
@@ -114,8 +110,8 @@ class StoredBroker:
     async def settled(self) -> None:
         """Wait until nothing is under way any more."""
         while not self.idle:
-            self._rest = asyncio.get_running_loop().create_future()
-            await self._rest
+            self._written_some.clear()
+            await self._written_some.wait()
 
     # --- turns ---
 
@@ -145,8 +141,12 @@ class StoredBroker:
         else:
             if identity.run:
                 self._again[key, identity] = []
-            self._waiting.append((key, entry))
-            self._waiting_bytes += len(entry.data) + _COST
+            self._wait(key, entry, len(entry.data))
+
+    def _wait(self, key: ChannelKey, item: Message | _Setting, size: int) -> None:
+        self._waiting.append((key, item))
+        self._waiting_bytes += size + _COST
+        self._unwritten[key] += 1
 
     # --- channels ---
 
@@ -161,9 +161,13 @@ class StoredBroker:
 
         """
         stream = self._stream(key, keep)
+        outdated = stream.keep.ttl != keep.ttl and not stream.blank
         stream.allow(keep)
         self._streams[key] = stream
         self._sinks[key] = sink
+        if outdated:  # the journal goes by it when nobody is here
+            self._touched.add(key)
+            self._pump()
         return Subscription(stream.position, stream.last_member)
 
     def unsubscribe(self, key: ChannelKey) -> None:
@@ -173,46 +177,36 @@ class StoredBroker:
 
     def _forget(self, key: ChannelKey) -> None:
         """Let go of a channel that nobody is in, unless something of it has yet to be written."""
-        waiting = any(waits == key for waits, _ in self._waiting) or key in self._touched
-        writing = any(one.key == key for one in self._writing or ())
-        if key not in self._sinks and not waiting and not writing:
+        if not (key in self._sinks or key in self._unwritten or key in self._touched):
             self._streams.pop(key, None)
+
+    def _dealt_with(self, key: ChannelKey) -> None:
+        """Count something that waits or is being written no more."""
+        self._unwritten[key] -= 1
+        if not self._unwritten[key]:
+            del self._unwritten[key]
 
     def _stream(self, key: ChannelKey, keep: Keep) -> Stream:
         stream = self._streams.get(key)
-        if stream is not None:
-            return stream
-        used = self._used.setdefault(key.app_id, Used())
-        loaded = self._journal.load(key, max(MOST, keep.messages))
-        return Stream(keep, used) if loaded is None else _restored(loaded, keep, used)
+        if stream is None:
+            used = self._used.setdefault(key.app_id, Used())
+            loaded = self._journal.load(key, max(MOST, keep.messages))
+            if loaded is None:
+                return Stream(keep, used)
+            stream = _restored(loaded, keep._replace(ttl=loaded.mark.ttl), used)
+        return stream
 
     # --- what was kept ---
 
-    def since(self, key: ChannelKey, position: Position, most: int, most_bytes: int) -> Sequence[Kept] | None:
-        """Return every message after *position*; None if one is missing, or there are too many."""
-        stream = self._fresh(key)
-        if position.epoch != stream.epoch:
-            return None
-        return stream.ring.since(position.offset, stream.offset, most, most_bytes)
-
-    def page(
-        self, key: ChannelKey, *, after: int = 0, before: int | None = None, limit: int, most_bytes: int
-    ) -> Page:
-        """Return the newest messages below *before*, or the oldest above *after*."""
-        return self._fresh(key).ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
-
-    def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
-        """Return who sent kept messages under these member numbers."""
-        return self._streams[key].authors(members)
-
-    def sent_by(self, key: ChannelKey, user: str, run: bytes) -> Collection[int]:
-        """Return the offsets of the messages of one run."""
-        return self._streams[key].repeats.of_run(user, run)
-
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:
-        """Throw away kept messages; they are gone from the journal with its next batch."""
-        stream = self._stream(key, Keep(10**6, 2**30, 1e9))
-        if stream.blank:
+        """Throw away kept messages; they are gone from the journal with its next batch.
+
+        Raises:
+            EngineDown: a channel that nobody is in cannot be read.
+
+        """
+        stream = self._streams.get(key) or self._unvisited(key)
+        if stream is None or stream.blank:
             return 0
         gone = stream.erase(upto)
         self._streams[key] = stream
@@ -220,16 +214,16 @@ class StoredBroker:
         self._pump()
         return gone
 
-    def _fresh(self, key: ChannelKey) -> Stream:
-        stream = self._streams[key]
-        stream.expire(self._wall())
-        return stream
+    def _unvisited(self, key: ChannelKey) -> Stream | None:
+        """Return a channel that nobody is in as it was written down, all of it; None when it was not."""
+        loaded = self._journal.load(key, MOST)
+        if loaded is None:
+            return None
+        size = sum(len(row.kept.data) + COST for row in loaded.rows)
+        keep = Keep(len(loaded.rows), size, loaded.mark.ttl)
+        return _restored(loaded, keep, self._used.setdefault(key.app_id, Used()))
 
     # --- metadata ---
-
-    def get_items(self, key: ChannelKey) -> Items:
-        """Return the metadata of a channel, as far as it is written down."""
-        return self._streams[key].shelf.items
 
     def set_item(
         self,
@@ -245,8 +239,7 @@ class StoredBroker:
         if self._waiting_bytes > WAITING_BYTES:
             done("not_stored")
             return
-        self._waiting.append((key, _Setting(name, value, revision, author, bounds, done)))
-        self._waiting_bytes += len(value or b"") + _COST
+        self._wait(key, _Setting(name, value, revision, author, bounds, done), len(value or b""))
         self._pump()
 
     # --- writing ---
@@ -257,65 +250,69 @@ class StoredBroker:
             self._write()
 
     def _write(self) -> None:
-        batch, writing = Batch(), list[_Placed | _Planned]()
-        offsets: dict[ChannelKey, int] = {}
-        changed: set[ChannelKey] = set()
+        gathered: dict[ChannelKey, tuple[list[Row], list[Change]]] = {}
+        writing: list[_Placed | _Planned] = []
+        unwritten: list[tuple[ChannelKey, _Done, Change | str]] = []
         at = self._wall()
         while self._waiting and len(writing) < BATCH_MOST:
             key, item = self._waiting[0]
+            rows, changes = gathered.get(key) or ([], [])
             if isinstance(item, _Setting):
-                if key in changed:
+                if changes:
                     break  # it is planned on what the one before comes to
                 self._waiting.popleft()
                 self._waiting_bytes -= len(item.value or b"") + _COST
                 planned = self._plan(key, item)
-                if planned is not None:
-                    changed.add(key)
-                    batch.changes.append((key, planned.change))
-                    writing.append(planned)
-                continue
-            self._waiting.popleft()
-            self._waiting_bytes -= len(item.data) + _COST
-            offset = offsets[key] = offsets.get(key, self._streams[key].offset) + 1
-            kept = Kept(offset, item.author.member, at, item.data[MESSAGE_START:])
-            batch.rows.append((key, Row(kept, item.author, identity_of(item))))
-            writing.append(_Placed(key, item, at))
+                if isinstance(planned, str) or not planned.made:
+                    unwritten.append((key, item.done, planned))
+                    continue
+                changes.append(planned)
+                writing.append(_Planned(key, planned, item.done))
+            else:
+                self._waiting.popleft()
+                self._waiting_bytes -= len(item.data) + _COST
+                offset = self._streams[key].offset + len(rows) + 1
+                kept = Kept(offset, item.author.member, at, item.data[MESSAGE_START:])
+                rows.append(Row(kept, item.author, identity_of(item)))
+                writing.append(_Placed(key, item, at))
+            gathered[key] = rows, changes
         touched, self._touched = self._touched, set()
-        for key in {*offsets, *changed, *touched}:
-            batch.marks[key] = self._mark(key, offsets.get(key), batch)
-        if not batch.marks:
-            return
-        self._writing = writing
-        self._journal.commit(batch, lambda error: self._written(touched, error))
+        for key in touched:
+            gathered.setdefault(key, ([], []))
+        if gathered:
+            batch = {key: Part(self._mark(key, *of), *of) for key, of in gathered.items()}
+            self._writing = writing
+            self._journal.commit(batch, lambda error: self._written(touched, error))
+        # Only now: who is told may come with the next thing at once, which then waits for this batch.
+        for key, done, planned in unwritten:
+            self._dealt_with(key)
+            done(planned)
+            self._forget(key)
 
-    def _plan(self, key: ChannelKey, setting: _Setting) -> _Planned | None:
-        name, value, revision, author, bounds, done = setting
+    def _plan(self, key: ChannelKey, setting: _Setting) -> Change | str:
+        name, value, revision, author, bounds, _ = setting
         try:
-            change = self._streams[key].shelf.plan(name, value, revision, author, bounds)
+            return self._streams[key].shelf.plan(name, value, revision, author, bounds)
         except Refused as refused:
-            done(refused.name)
-            return None
-        if not change.made:
-            done(change)
-            return None
-        return _Planned(key, change, done)
+            return refused.name
 
-    def _mark(self, key: ChannelKey, offset: int | None, batch: Batch) -> Mark:
+    def _mark(self, key: ChannelKey, rows: Sequence[Row], changes: Sequence[Change]) -> Mark:
         stream = self._streams[key]
-        numbers = [row.kept.member for other, row in batch.rows if other == key]
-        numbers += [change.author.member for other, change in batch.changes if other == key]
-        revisions = [change.revision for other, change in batch.changes if other == key]
+        members = [*(row.kept.member for row in rows), *(change.author.member for change in changes)]
+        offset = rows[-1].kept.offset if rows else stream.offset
         return Mark(
             stream.epoch,
-            stream.offset if offset is None else offset,
-            max(numbers, default=stream.last_member) if numbers else stream.last_member,
-            max(revisions, default=stream.shelf.revision),
+            offset,
+            max([stream.last_member, *members]),
+            changes[-1].revision if changes else stream.shelf.revision,
             stream.keep.ttl,
-            stream.ring.floor if stream.keep.messages or offset is None else offset,
+            stream.ring.floor if stream.keep.messages or not rows else offset,
         )
 
     def _written(self, touched: set[ChannelKey], error: Exception | None) -> None:
         writing, self._writing = self._writing or [], None
+        for one in writing:
+            self._dealt_with(one.key)
         keys = {one.key for one in writing} | touched
         if error is None:
             if self._failing:
@@ -329,12 +326,10 @@ class StoredBroker:
             self._touched |= touched
             self._give_up(writing)
         for key in keys:
-            if key in self._streams and key not in self._sinks:
-                self._forget(key)
+            self._forget(key)
         if error is None or self._waiting:
             self._pump()
-        if self._rest is not None and not self._rest.done():
-            self._rest.set_result(None)
+        self._written_some.set()
 
     def _place(self, writing: list[_Placed | _Planned]) -> None:
         turns: dict[ChannelKey, list[Entry]] = {}
@@ -372,7 +367,6 @@ class StoredBroker:
             self._refuse(key, entries)
 
     def _refuse(self, key: ChannelKey, entries: list[Message]) -> None:
-        self._note_refused(len(entries))
         if key in self._sinks:
             self._sinks[key].refuse(entries, "not_stored")
 
