@@ -29,8 +29,10 @@ __all__ = [
     "DatabaseConfig",
     "DeliveryPolicy",
     "LogConfig",
+    "MetricsConfig",
     "ServerConfig",
     "StorageConfig",
+    "TracesConfig",
     "is_loopback",
 ]
 
@@ -169,6 +171,35 @@ class LogConfig(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = _option("info", "least severe line to write")
     format: Literal["auto", "json", "text"] = _option("auto", "`auto`: text on a terminal, else JSON lines")
+
+
+class MetricsConfig(_Section):
+    """What `/metrics` on the internal port shows, and to whom."""
+
+    open: bool = _option(
+        True,
+        "whoever reaches the internal port may read them; `false`: needs an API key with `metrics:read`",
+    )
+    apps: int = _option(
+        100, "apps that have numbers of their own; those of the others are summed up", ge=0, le=10_000
+    )
+
+
+class TracesConfig(_Section):
+    """Traces of joins and API requests, by OpenTelemetry; they need `pip install 'sealcast[otel]'`."""
+
+    endpoint: str = _option(
+        "",
+        "where OTLP over HTTP is taken, as `http://127.0.0.1:4318/v1/traces`; empty: no traces",
+        max_length=512,
+    )
+    ratio: float = _option(0.01, "how many of all are recorded, from 0 to 1", ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _endpoint_is_an_address(self) -> TracesConfig:
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError("endpoint should begin with http:// or https://")
+        return self
 
 
 class AppPolicy(_Section):
@@ -395,6 +426,8 @@ class Config(_Section):
     storage: StorageConfig = StorageConfig()
     database: DatabaseConfig = DatabaseConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    traces: TracesConfig = TracesConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 
     @model_validator(mode="after")

@@ -150,6 +150,11 @@ class MemoryBroker:
         self._idle_bytes[key.app_id] += stream.size
         return gone
 
+    def streams(self) -> list[Stream]:
+        """Return everything that is kept, for who counts it."""
+        idle = [stream for streams in self._idle.values() for stream in streams.values()]
+        return [stream for stream, _ in self._streams.values()] + idle
+
     def _fresh(self, key: ChannelKey) -> Stream:
         stream, _ = self._streams[key]
         stream.expire(self._wall())
