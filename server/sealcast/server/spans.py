@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Tracer"]
+from sealcast.protocol.errors import SealcastError
+
+__all__ = ["Tracer", "TracesUnavailable"]
+
+
+class TracesUnavailable(SealcastError):
+    """There are to be traces, and the packages for them are not installed."""
 
 
 class Tracer(Protocol):

@@ -10,11 +10,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from sealcast.protocol.errors import SealcastError
 from sealcast.protocol.version import __version__
 
 from .config import TracesConfig
-from .spans import Tracer
+from .spans import Tracer, TracesUnavailable
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -32,17 +31,13 @@ else:
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
-__all__ = ["Traces", "TracesUnavailable"]
+__all__ = ["Traces"]
 
 _SEND_TIME: Final = 5
 """Seconds that one delivery may take; also how long the relay waits for it when it goes down."""
 _QUEUE: Final = 2_048
 _LONGEST_PARENT: Final = 64
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-class TracesUnavailable(SealcastError):
-    """There are to be traces, and the packages for them are not installed."""
 
 
 class Traces:

@@ -58,8 +58,10 @@ def _now(found: Figures) -> Table:
     drops, refusals = amount(sum(found.drops.values())), amount(sum(found.refusals.values()))
     rows: tuple[tuple[str | Text, ...], ...] = (
         ("connections", amount(found.connections), "frames/s", amount(found.frames), "turn p50/p99", turn),
-        ("channels", amount(found.channels), "messages/s", amount(found.messages))
-        + ("loop lag p99", span(found.lag_p99)),
+        (
+            *("channels", amount(found.channels), "messages/s", amount(found.messages)),
+            *("loop lag p99", span(found.lag_p99)),
+        ),
         ("members", amount(found.members), "deliveries/s", amount(found.deliveries), "CPU", cpu),
         ("joins/s", amount(found.joins), "bytes/s", size(found.bytes), "memory", size(found.memory)),
         ("kept", amount(found.kept), "drops/s", drops, "refusals/s", refusals),
