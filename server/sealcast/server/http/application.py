@@ -15,7 +15,7 @@ from ..directory import BadSettings
 from ..store.records import StoreError
 from . import health, metrics
 from .api_keys import Guests
-from .envelope import Envelope
+from .envelope import API, Envelope
 from .errors import ApiError, ErrorBody, answer, of_status, of_store
 from .route import Gate
 from .routes import ROUTERS
@@ -60,7 +60,7 @@ def _bare() -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     for router in ROUTERS:
-        app.include_router(router, prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+        app.include_router(router, prefix=API, responses={"default": {"model": ErrorBody}})
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StoreError, _not_stored)

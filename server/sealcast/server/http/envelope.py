@@ -17,8 +17,10 @@ from ..logs import logger
 from ..spans import Tracer
 from .errors import ApiError, answer
 
-__all__ = ["BODY_MAX", "Envelope"]
+__all__ = ["API", "BODY_MAX", "Envelope"]
 
+API: Final = "/api/v1"
+"""Where the API is."""
 BODY_MAX: Final = 1024 * 1024
 _BODY_TIME: Final = 15.0
 """Seconds in which a body must have come."""
@@ -106,9 +108,8 @@ class Envelope:
         if self._requests is not None:
             self._requests.note(status, seconds)
         if self._tracer is not None:
-            # The route as it is declared: what stands in its place can be anything.
-            route = getattr(scope.get("route"), "path", "")
-            self._tracer.request(scope["method"], route, status, seconds, _header(scope, b"traceparent"))
+            parent = _header(scope, b"traceparent")
+            self._tracer.request(scope["method"], _route(scope), status, seconds, parent)
 
 
 class _Body:
@@ -142,6 +143,13 @@ def _id(scope: Scope) -> str:
     """Return the request's id: the caller's, when it sent one that can stand in a log."""
     given = _header(scope, b"x-request-id")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _route(scope: Scope) -> str:
+    """Return the route as it is declared; what stands in its place can be anything. Empty without one."""
+    path = str(getattr(scope.get("route"), "path", ""))
+    within = path and scope["path"].startswith(API) and not path.startswith(API)
+    return f"{API}{path}" if within else path  # FastAPI keeps the prefix apart, since some version
 
 
 def _header(scope: Scope, wanted: bytes) -> str:
