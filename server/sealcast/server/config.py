@@ -7,14 +7,17 @@ The TOML file, the environment (``SEALCAST_SECTION_KEY``), the command line's fl
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .config_section import Section as _Section
+from .config_section import option as _option
+from .config_watching import MetricsConfig, TracesConfig
 from .interfaces import Keep
 
 __all__ = [
@@ -60,14 +63,6 @@ def _checked_secret(value: SecretStr) -> SecretStr:
 
 _AppId = Annotated[str, AfterValidator(names.app_id)]
 _Certificate = Annotated[SecretStr, AfterValidator(_checked_secret)]
-
-
-def _option(default: Any, doc: str, *, unit: str = "", **bounds: Any) -> Any:
-    return Field(default, description=doc, json_schema_extra={"unit": unit}, **bounds)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class ServerConfig(_Section):
@@ -171,35 +166,6 @@ class LogConfig(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = _option("info", "least severe line to write")
     format: Literal["auto", "json", "text"] = _option("auto", "`auto`: text on a terminal, else JSON lines")
-
-
-class MetricsConfig(_Section):
-    """What `/metrics` on the internal port shows, and to whom."""
-
-    open: bool = _option(
-        True,
-        "whoever reaches the internal port may read them; `false`: needs an API key with `metrics:read`",
-    )
-    apps: int = _option(
-        100, "apps that have numbers of their own; those of the others are summed up", ge=0, le=10_000
-    )
-
-
-class TracesConfig(_Section):
-    """Traces of joins and API requests, by OpenTelemetry; they need `pip install 'sealcast[otel]'`."""
-
-    endpoint: str = _option(
-        "",
-        "where OTLP over HTTP is taken, as `http://127.0.0.1:4318/v1/traces`; empty: no traces",
-        max_length=512,
-    )
-    ratio: float = _option(0.01, "how many of all are recorded, from 0 to 1", ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _endpoint_is_an_address(self) -> TracesConfig:
-        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError("endpoint should begin with http:// or https://")
-        return self
 
 
 class AppPolicy(_Section):
