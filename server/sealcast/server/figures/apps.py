@@ -17,7 +17,7 @@ from .tally import Sent, Tally
 __all__ = ["OTHER", "AppFigures"]
 
 OTHER: Final = "other"
-_SLICE: Final = 2_000
+_SLICE: Final = 1_000
 """Members that are counted before others run."""
 
 

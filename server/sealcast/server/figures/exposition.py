@@ -13,7 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ..metrics import BOUNDS, Lengths
-from .board import Board
+from .board import Board, Gathered
 from .families import Family
 
 __all__ = ["Exposition"]
@@ -37,9 +37,8 @@ class Exposition:
         """Return the numbers, and the media type, in the format that an ``Accept`` header prefers."""
         async with self._one:
             gathered = await self._board.gather()
-            metrics = [_metric(family, series) for family, series in gathered]
             # Elsewhere: it reads files, and thousands of apps are many lines.
-            return await asyncio.to_thread(_encoded, metrics, accept)
+            return await asyncio.to_thread(_encoded, gathered, accept)
 
 
 class _Fixed(Collector):
@@ -52,7 +51,8 @@ class _Fixed(Collector):
         return itertools.chain(self._metrics, ProcessCollector(registry=None).collect())
 
 
-def _encoded(metrics: list[Metric], accept: str) -> tuple[bytes, str]:
+def _encoded(gathered: Gathered, accept: str) -> tuple[bytes, str]:
+    metrics = [_metric(family, series) for family, series in gathered]
     encode, media_type = choose_encoder(accept)
     return encode(_Fixed(metrics)), media_type
 

@@ -17,7 +17,7 @@ from .board import Sample, Source
 
 __all__ = ["Kept", "Pulse", "Requests", "Writing", "certificates", "engine", "webhooks"]
 
-_SLICE: Final = 5_000
+_SLICE: Final = 1_000
 """Channels whose kept messages are counted before others run."""
 
 
