@@ -21,6 +21,7 @@ from sealcast.client.e2ee import rekey
 from sealcast.protocol.codes import ENDS, REPLIES, returns
 from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
 from sealcast.server.config_sample import table as options
+from sealcast.server.figures.families import FAMILIES
 from sealcast.server.http.application import openapi
 from sealcast.server.http.errors import PROBLEMS
 
@@ -130,6 +131,15 @@ def description() -> str:
     return json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
+def metrics() -> str:
+    """Return the table of metrics."""
+    lines = [_row("metric", "kind", "labels", "what"), "|---|---|---|---|"]
+    for family in FAMILIES.values():
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        lines.append(_row(f"`{family.name}`", family.shape, labels, family.help))
+    return "\n".join(lines)
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "api.md": {
         "sealcast.server.http.routes": operations,
@@ -138,6 +148,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "configuration.md": {"sealcast.server.config": options},
     "security.md": {"sealcast.server.http.routes": permissions},
     "managed-keys.md": {"sealcast.client.e2ee.rekey": key_changes},
+    "metrics.md": {"sealcast.server.figures.families": metrics},
     "protocol.md": {
         "sealcast.protocol.codes": codes,
         "sealcast.protocol.states, a connection": connection,

@@ -248,6 +248,7 @@ def test_the_client_does_not_bring_the_relay() -> None:
 def test_a_relay_loads_neither_a_database_nor_an_api_before_it_is_asked_for_one() -> None:
     loaded = families(modules_after("import sealcast.server.station, sealcast.server.config_file"))
     assert not loaded & {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "aiosqlite", "argon2"}
+    assert not loaded & {"prometheus_client", "opentelemetry", "google", "requests"}
 
 
 def test_the_import_contracts_hold() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import collections
+import contextlib
 import http.server
 import json
 import os
 import re
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,11 +19,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sealcast.cli.doctor import machine, setting
+from sealcast.cli.doctor import machine, places, setting
 from sealcast.cli.doctor.finding import Finding, Level, examine, fine
 from sealcast.cli.main import main
 from sealcast.protocol.version import __version__
 from sealcast.server.config import AppConfig, AppPolicy, Config, ServerConfig
+from sealcast.server.store.database import Database
+from sealcast.server.store.migrate import migrate
+from sealcast.server.store.migrations import HEAD
 
 TLS = Path(__file__).parents[1] / "vectors" / "tls"
 APP = AppConfig(app_id="0" * 32, certificate="1" * 32)
@@ -150,6 +157,121 @@ def test_a_port_in_use_is_worth_a_look() -> None:
         assert only(setting.port("127.0.0.1", taken.getsockname()[1])).level is Level.WARNING
 
 
+def test_a_certificate_of_tomorrow_is_wrong_today() -> None:
+    server = ServerConfig(tls_certificate=str(TLS / "relay.pem"), tls_key=str(TLS / "relay.key"))
+    begins = x509.load_pem_x509_certificate((TLS / "relay.pem").read_bytes()).not_valid_before_utc
+    found, _ = setting.certificate(Config(server=server, apps=(APP,)), begins - timedelta(days=1))
+    assert found.level is Level.WRONG
+    assert "begins on" in found.found
+
+
+def test_a_key_with_a_passphrase_is_wrong_and_asks_nobody() -> None:
+    server = ServerConfig(tls_certificate=str(TLS / "relay.pem"), tls_key=str(TLS / "locked.key"))
+    finding = only(setting.certificate(Config(server=server, apps=(APP,))))
+    assert finding.level is Level.WRONG
+    assert "passphrase" in finding.found
+
+
+def test_the_internal_port_is_looked_at_like_the_public_one() -> None:
+    def judged(**server: object) -> list[Level]:
+        config = Config(server=ServerConfig.model_validate(server), apps=(APP,))
+        return [finding.level for finding in setting.internal(config)]
+
+    files = {
+        "internal_tls_certificate": str(TLS / "relay.pem"),
+        "internal_tls_key": str(TLS / "relay.key"),
+    }
+    assert judged() == []
+    assert judged(internal=False) == [Level.WARNING]
+    assert judged(internal_host="0.0.0.0", internal_clear=True) == [Level.WARNING]
+    assert Level.WRONG in judged(**{**files, "internal_tls_key": str(TLS / "other.key")})
+    assert judged(**files, internal_tls_clients=str(TLS / "relay.key"))[-1] is Level.WRONG
+    assert Level.WRONG not in judged(**files, internal_tls_clients=str(TLS / "relay.pem"))[:1]
+
+
+# --- where things are kept ---
+
+
+def kept(url: str = "", **storage: str) -> Config:
+    return Config.model_validate({"database": {"url": url}, "storage": storage, "apps": (APP,)})
+
+
+def levels(findings: Iterator[Finding]) -> list[Level]:
+    return [finding.level for finding in findings]
+
+
+async def migrated(url: str) -> None:
+    found = Database(url)
+    await found.open()
+    await migrate(found)
+    await found.close()
+
+
+def test_a_database_is_good_when_it_answers_and_has_this_schema(tmp_path: Path) -> None:
+    assert levels(places.database(kept())) == [Level.GOOD]
+    path = tmp_path / "sealcast.db"
+    assert set(levels(places.database(kept(f"sqlite:///{path}")))) == {Level.GOOD}
+    assert not path.exists(), "to look at it does not make it"
+    asyncio.run(migrated(f"sqlite:///{path}"))
+    findings = list(places.database(kept(f"sqlite:///{path}")))
+    assert {finding.level for finding in findings} == {Level.GOOD}
+    assert findings[-1].found == f"{path} answers, schema {HEAD}"
+
+
+def test_a_database_of_another_version_says_which_side_is_older(tmp_path: Path) -> None:
+    path = tmp_path / "sealcast.db"
+    path.touch(0o600)
+    empty = list(places.database(kept(f"sqlite:///{path}")))[-1]
+    assert (empty.level, "sealcast migrate" in empty.advice) == (Level.WARNING, True)
+    asyncio.run(migrated(f"sqlite:///{path}"))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    newer = list(places.database(kept(f"sqlite:///{path}")))[-1]
+    assert newer.level is Level.WRONG
+    assert "newer" in newer.found
+
+
+def test_a_database_that_is_away_is_wrong_and_its_password_is_not_shown() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"postgresql://sealcast:hunter22@127.0.0.1:{nobody.getsockname()[1]}/sealcast"
+        finding = only(places.database(kept(url)))
+    assert finding.level is Level.WRONG
+    assert "hunter22" not in str(finding)
+    assert only(places.database(kept("mysql://x"))).level is Level.WRONG
+
+
+def test_a_file_with_messages_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "messages.db"
+    config = kept(engine="sqlite", path=str(path)).storage
+    assert levels(places.storage(config)) == [Level.GOOD, Level.GOOD]
+    path.touch()
+    path.chmod(0o644)
+    first, room = places.storage(config)
+    assert (first.level, first.advice) == (Level.WRONG, f"`chmod 0600 {path}`")
+    assert "GiB free" in room.found
+    path.chmod(0o600)
+    assert levels(places.storage(config)) == [Level.GOOD, Level.GOOD]
+    path.unlink()
+    path.mkdir()
+    assert levels(places.storage(config)) == [Level.WRONG]
+    nowhere = kept(engine="sqlite", path=str(tmp_path / "not" / "there.db")).storage
+    assert "mkdir" in only(places.storage(nowhere)).advice
+    assert levels(places.storage(kept(engine="memory").storage)) == [Level.GOOD]
+
+
+@pytest.mark.parametrize(
+    ("free", "level"), [(2**20, Level.WRONG), (2**29, Level.WARNING), (2**40, Level.GOOD)]
+)
+def test_a_disk_that_fills_is_found(
+    free: int, level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(2**41, 2**41 - free, free))
+    config = kept(engine="sqlite", path=str(tmp_path / "messages.db")).storage
+    assert levels(places.storage(config))[-1] is level
+
+
 # --- a relay that runs ---
 
 
@@ -187,6 +309,23 @@ def test_a_relay_is_judged_by_what_its_internal_port_says(
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_relay_that_is_not_ready_says_why_and_cannot_act_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = {"problems": ["database: it does not answer", "\x1b[2J"]}
+    monkeypatch.setattr(_Answer, "status", 503)
+    monkeypatch.setattr(_Answer, "body", json.dumps(body).encode())
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            finding = only(setting.running(f"http://127.0.0.1:{server.server_port}"))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "database: it does not answer; \\x1b[2J" in finding.found
 
 
 def test_a_relay_that_does_not_answer_is_wrong_and_so_is_no_url() -> None:

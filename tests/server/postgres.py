@@ -7,6 +7,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -25,8 +26,9 @@ _INITDB = ("--username=sealcast", "--auth=trust", "--encoding=UTF8", "--locale=C
 class Postgres:
     """A running server, which makes a new database whenever it is asked."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self._port = port
+        self._process = process
         self._numbers = itertools.count(1)
 
     async def database(self) -> str:
@@ -38,6 +40,11 @@ class Postgres:
         finally:
             await connection.close()
         return self.url(name)
+
+    def stop(self) -> None:
+        """Cut everybody off and end, as a database does whose machine is shut down."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(WAIT)
 
     def url(self, name: str) -> str:
         return f"postgresql://sealcast@127.0.0.1:{self._port}/{name}"
@@ -101,7 +108,7 @@ def running() -> Iterator[Postgres]:
         log.close()
         try:
             _wait(process, binaries, port)
-            yield Postgres(port)
+            yield Postgres(port, process)
         finally:
             process.terminate()
             try:

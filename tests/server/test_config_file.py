@@ -60,7 +60,8 @@ def test_flags_go_before_the_environment_and_that_before_the_file(write: Write) 
 def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
     path = write(APP_BLOCK)
     for option in PROCESS:
-        value = "7" if option.number else "localhost"
+        value = "1" if option.number else "localhost"
+        value = "http://localhost" if option.name == "traces.endpoint" else value
         value = option.choices[-1] if option.choices else value
         value = "true" if isinstance(option.default, bool) else value
         value = "x" * 32 if option.secret else value

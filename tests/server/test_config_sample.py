@@ -13,8 +13,10 @@ from sealcast.server.config import (
     Config,
     DatabaseConfig,
     LogConfig,
+    MetricsConfig,
     ServerConfig,
     StorageConfig,
+    TracesConfig,
 )
 from sealcast.server.config_file import load
 from sealcast.server.config_options import APP, CHANNEL, PROCESS
@@ -36,6 +38,8 @@ def test_every_field_is_an_option_once() -> None:
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
     fields |= {f"database.{name}" for name in DatabaseConfig.model_fields}
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
+    fields |= {f"metrics.{name}" for name in MetricsConfig.model_fields}
+    fields |= {f"traces.{name}" for name in TracesConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
     assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)
     sections = ("policy", "limits", "rates", "history", "presence")

@@ -16,7 +16,7 @@ from .context import read_context
 from .failure import Failure, Status
 from .secret import from_environment, from_flags
 
-__all__ = ["Api", "ApiKeyFileOption", "ApiKeyOption", "ApiUrlOption", "ContextOption", "reach"]
+__all__ = ["Api", "ApiKeyFileOption", "ApiKeyOption", "ApiUrlOption", "ContextOption", "place", "reach"]
 
 ApiUrlOption = Annotated[
     str | None,
@@ -105,6 +105,19 @@ class Api:
 
 def reach(url: str | None, key: str | None, key_file: str | None, context: str | None) -> Api:
     """Return the API that flags, environment or a context file name. Raises Failure."""
+    address, secret = place(url, key, key_file, context)
+    if not secret:
+        raise Failure("no API key", "`sealcast admin key`, and then --api-key-file", Status.USAGE)
+    return Api(address, secret)
+
+
+def place(url: str | None, key: str | None, key_file: str | None, context: str | None) -> tuple[str, str]:
+    """Return the address, and the key or an empty text, that flags, environment or a context file name.
+
+    Raises:
+        Failure: the address is none of an API.
+
+    """
     named = context or os.environ.get("SEALCAST_CONTEXT")
     fields = read_context(named) if named else {}
     address = url or os.environ.get("SEALCAST_API_URL") or fields.get("api") or _DEFAULT
@@ -116,9 +129,7 @@ def reach(url: str | None, key: str | None, key_file: str | None, context: str |
         or from_environment("SEALCAST_API_KEY", os.environ)
         or fields.get("api_key")
     )
-    if not secret:
-        raise Failure("no API key", "`sealcast admin key`, and then --api-key-file", Status.USAGE)
-    return Api(address, secret)
+    return address, secret or ""
 
 
 def _refusal(error: urllib.error.HTTPError) -> Failure:

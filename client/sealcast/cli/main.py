@@ -42,6 +42,7 @@ _COMMANDS: Final = {
     "genconfig": "config_commands:genconfig",
     "checkconfig": "config_commands:checkconfig",
     "defaultenv": "config_commands:defaultenv",
+    "top": "top.command:top",
     "doctor": "doctor.command:doctor",
     "version": "version:version",
 }

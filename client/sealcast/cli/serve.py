@@ -125,6 +125,7 @@ def _run(relay: Relay, config: Config) -> None:
     from sealcast.server.engine.sqlite import JournalUnusable
     from sealcast.server.logs import logger
     from sealcast.server.relay import main_loop
+    from sealcast.server.spans import TracesUnavailable
     from sealcast.server.station import InternalPortUnavailable
     from sealcast.server.store.records import StoreError, StoreUnusable
     from sealcast.server.transport.tls import CertificateUnusable
@@ -144,7 +145,7 @@ def _run(relay: Relay, config: Config) -> None:
         raise Failure(str(error), "another storage.path", Status.CONFIGURATION) from None
     except ModuleNotFoundError as error:  # what is loaded only where it is needed
         raise missing_extra("serve", error) from None
-    except (AppsClash, StoreUnusable) as error:
+    except (AppsClash, StoreUnusable, TracesUnavailable) as error:
         raise Failure(str(error), status=Status.CONFIGURATION) from None
     except StoreError as error:
         raise Failure(str(error), "another database.url, once it is well") from None

@@ -170,6 +170,7 @@ class Answering(Sending):
         if shortage is not None:
             self._limit(shortage, ref, 0)
             return
+        began = self._hub.clock.monotonic()
         most = self._app.config.limits.channels_per_connection
         verdict = refusal_of_join(join, self._members.values(), most)
         if self._hub.draining:
@@ -178,6 +179,7 @@ class Answering(Sending):
         if isinstance(rights, Rights):
             try:
                 self._become_member(join, ref, rights)
+                self._trace_join("joined", began)
                 return
             except Full as full:
                 rights = reply(full.name)
@@ -185,6 +187,11 @@ class Answering(Sending):
                 logger.error("a channel cannot be opened", reason=str(down))
                 rights = reply("internal_error")  # not_stored would say that there was something to store
         self._refuse_request(rights, ref)
+        self._trace_join(rights.name, began)
+
+    def _trace_join(self, code: str, began: float) -> None:
+        if self._hub.tracer is not None:
+            self._hub.tracer.join(self._app.config.app_id, code, self._hub.clock.monotonic() - began)
 
     def _joins_too_soon(self, ref: int) -> bool:
         now = self._hub.clock.monotonic()

@@ -7,14 +7,17 @@ The TOML file, the environment (``SEALCAST_SECTION_KEY``), the command line's fl
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .config_section import Section as _Section
+from .config_section import option as _option
+from .config_watching import MetricsConfig, TracesConfig
 from .interfaces import Keep
 from .placeholder import is_placeholder
 
@@ -30,8 +33,10 @@ __all__ = [
     "DatabaseConfig",
     "DeliveryPolicy",
     "LogConfig",
+    "MetricsConfig",
     "ServerConfig",
     "StorageConfig",
+    "TracesConfig",
     "is_loopback",
     "unsafe_app",
 ]
@@ -60,14 +65,6 @@ def _checked_secret(value: SecretStr) -> SecretStr:
 
 _AppId = Annotated[str, AfterValidator(names.app_id)]
 _Certificate = Annotated[SecretStr, AfterValidator(_checked_secret)]
-
-
-def _option(default: Any, doc: str, *, unit: str = "", **bounds: Any) -> Any:
-    return Field(default, description=doc, json_schema_extra={"unit": unit}, **bounds)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class ServerConfig(_Section):
@@ -429,6 +426,8 @@ class Config(_Section):
     storage: StorageConfig = StorageConfig()
     database: DatabaseConfig = DatabaseConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    traces: TracesConfig = TracesConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from .member import Member
 from .metrics import Metrics
 from .presence import PresencePolicy
 from .sharing import Sharing
+from .spans import Tracer
 from .turns import Tick, Turns
 from .visitor import Visitor
 from .witness import Nobody, Witness
@@ -81,6 +82,8 @@ class Hub:
         self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
         self.draining = False
         self.witness: Witness = witness or Nobody()
+        self.tracer: Tracer | None = None
+        """Hears of joins, where they are traced."""
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
         self._call_later = call_later

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+import time
+from collections import Counter
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
 
 import structlog
 
@@ -16,9 +19,56 @@ from sealcast.protocol.codes import Code, end
 from .config import LogConfig
 from .visitor import Visitor
 
-__all__ = ["SessionLog", "configure", "logger"]
+__all__ = ["LINES", "Lines", "SessionLog", "configure", "logger"]
+
+_REPEATS: Final = 10
+"""Warnings or errors of the same text that are written in one period."""
+_PERIOD: Final = 60.0
+_TEXTS_MOST: Final = 1_000
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("sealcast")
+
+
+class Lines:
+    """Counts lines, and keeps a failure that repeats itself from filling the disk.
+
+    Of warnings and errors with the same text only so many are written in a minute; the first one after that
+    says how many were withheld. What is told of single connections is not touched.
+
+    Args:
+        now: monotonic seconds.
+
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._periods: dict[str, tuple[float, int]] = {}
+        """By text: when its period began, and how many lines it has had."""
+        self.by_level: Counter[str] = Counter()
+        self.withheld = 0
+
+    def __call__(self, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Let a line pass, or raise DropEvent: the way structlog wants it."""
+        self.by_level[level] += 1
+        if level not in ("warning", "error"):
+            return event
+        now, text = self._now(), str(event.get("event"))
+        began, count = self._periods.get(text, (now, 0))
+        if now - began >= _PERIOD:
+            if count > _REPEATS:
+                event["withheld"] = count - _REPEATS
+            began, count = now, 0
+        if len(self._periods) >= _TEXTS_MOST:
+            self._periods.clear()
+        self._periods[text] = (began, count + 1)
+        if count >= _REPEATS:
+            self.withheld += 1
+            raise structlog.DropEvent
+        return event
+
+
+LINES: Final = Lines()
+"""The lines of this process."""
 
 
 def configure(config: LogConfig) -> None:
@@ -27,6 +77,7 @@ def configure(config: LogConfig) -> None:
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
+            LINES,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             renderer,

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Lengths", "Metrics"]
+__all__ = ["BOUNDS", "Lengths", "Metrics"]
 
-_BOUNDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+BOUNDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds: the upper bounds of the buckets; one more has no bound."""
 
 
@@ -19,21 +19,26 @@ class Lengths:
     __slots__ = ("_counts", "longest", "total")
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(_BOUNDS) + 1)
+        self._counts = [0] * (len(BOUNDS) + 1)
         self.longest = 0.0
         self.total = 0.0
 
     def note(self, seconds: float) -> None:
         """Count one."""
         # Nearly all are in the first bucket.
-        self._counts[0 if seconds <= _BOUNDS[0] else bisect_left(_BOUNDS, seconds)] += 1
+        self._counts[0 if seconds <= BOUNDS[0] else bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
         if seconds > self.longest:
             self.longest = seconds
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many were in each bucket: one for each of ``BOUNDS``, and one for what was longer."""
+        return tuple(self._counts)
+
     def snapshot(self) -> dict[str, int | float]:
         """Return the buckets that are not empty, by upper bound (or ``inf``), the total and the longest."""
-        bounds = [*map(str, _BOUNDS), "inf"]
+        bounds = [*map(str, BOUNDS), "inf"]
         counts = {bound: count for bound, count in zip(bounds, self._counts, strict=True) if count}
         return {**counts, "total": round(self.total, 6), "longest": round(self.longest, 6)}
 

@@ -24,6 +24,7 @@ from .interfaces import Receiver, Transport
 from .logs import SessionLog, logger
 from .metrics import Metrics
 from .session import Session
+from .spans import Tracer
 from .transport.listener import Listener
 from .transport.tls import CertificateUnusable
 from .visitor import printable_agent
@@ -58,6 +59,8 @@ class Relay:
         """Where it listens, once started."""
         self.witness: Witness = Nobody()
         """Hears of the life of channels and members; to be set before the start."""
+        self.tracer: Tracer | None = None
+        """Hears of joins, where they are traced; to be set before the start."""
         self._clock = clock or SystemClock()
         self._sessions = 0
         self._stopping = asyncio.Event()
@@ -78,6 +81,16 @@ class Relay:
         """The registry, once started."""
         return self._hub
 
+    @property
+    def broker(self) -> MemoryBroker | StoredBroker:
+        """The engine, once started."""
+        return self._broker
+
+    @property
+    def certificate_ends(self) -> float | None:
+        """When the public port's certificate ends, in Unix seconds; None without TLS."""
+        return self._listener.certificate_ends
+
     async def start(self) -> tuple[str, int]:
         """Listen; return address and port.
 
@@ -95,6 +108,7 @@ class Relay:
             else StoredBroker(self._journal, self._clock.wall)
         )
         self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later, self.witness)
+        self._hub.tracer = self.tracer
         try:
             self._listener = Listener(
                 self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics

@@ -14,14 +14,17 @@ from sealcast.protocol.errors import SealcastError
 from .clock import Clock
 from .config import Config, unsafe_app
 from .directory import Directory
+from .figures.instruments import Instruments
 from .logs import logger
 from .relay import Relay
 from .store.records import StoreDown
 from .transport.tls import Certificate, CertificateUnusable
+from .witness import Several
 
 if TYPE_CHECKING:
     from .http.server import InternalPort
     from .store.store import Store
+    from .traces import Traces
 
 __all__ = ["InternalPortUnavailable", "Station"]
 
@@ -54,6 +57,9 @@ class Station(Relay):
         self.directory = Directory(self.config.apps)
         self.store: Store | None = None
         """The database, once started and if there is one."""
+        self.instruments = Instruments(self.clock)
+        """What it is watched with: ``instruments.board.add(source)`` shows more numbers."""
+        self._traces: Traces | None = None
         self._port: InternalPort | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -69,13 +75,17 @@ class Station(Relay):
             OSError: the public one is not to be had.
             CertificateUnusable: there is to be TLS, and its files cannot be used.
             JournalUnusable: messages are to be stored, and the file cannot be used.
+            TracesUnavailable: there are to be traces, and their packages are not installed.
 
         """
+        self._open_traces()
+        self.witness = Several([self.witness, self.instruments.tally])
         try:
             await self._open_store()
             address = await super().start()
         except BaseException:
             await self._close_store()
+            await self._close_traces()
             raise
         self.directory.serve(self)
         try:
@@ -93,9 +103,11 @@ class Station(Relay):
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
         await super().stop()
+        self.instruments.stop()
         if self._port is not None:
             await self._port.stop()
         await self._close_store()
+        await self._close_traces()
 
     def reload(self) -> None:
         """Read the TLS certificates again; one that cannot be used is logged, and the old one stays."""
@@ -124,6 +136,17 @@ class Station(Relay):
         if self.store is not None:
             await self.store.close()
 
+    def _open_traces(self) -> None:
+        if self.config.traces.endpoint:
+            from .traces import Traces
+
+            self.tracer = self._traces = Traces(self.config.traces, self.config.server.node)
+
+    async def _close_traces(self) -> None:
+        traces, self._traces = self._traces, None
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
+
     async def _serve_operators(self) -> None:
         server = self.config.server
         if not server.internal:
@@ -139,7 +162,16 @@ class Station(Relay):
             if server.internal_tls_clients:
                 self._certificate.demand_of_clients(server.internal_tls_clients)
         tls = None if self._certificate is None else self._certificate.context
-        app = application(Services(self.config, self.hub, self.directory, self.clock, self.store))
+        figures, readiness = self.instruments.connect(
+            self.config,
+            self.hub,
+            self.broker,
+            {"public": lambda: self.certificate_ends, "internal": self._internal_certificate_ends},
+        )
+        services = Services(self.config, self.hub, self.directory, self.clock, self.store)
+        services.figures, services.readiness = figures, readiness
+        services.requests, services.tracer = self.instruments.requests, self.tracer
+        app = application(services)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
         try:
             self.internal_address = await port.start()
@@ -150,12 +182,16 @@ class Station(Relay):
         host, number = self.internal_address
         logger.info("listening for operators", host=host, port=number, tls=tls is not None)
 
+    def _internal_certificate_ends(self) -> float | None:
+        return None if self._certificate is None else self._certificate.ends
+
     async def _refresh(self) -> None:
         down = False
         while True:
             await asyncio.sleep(_REFRESH_EVERY)
             try:
-                await self.directory.refresh()
+                with self.instruments.pulse.look():
+                    await self.directory.refresh()
             except Exception as error:  # whatever it is, it may be over the next time
                 if not down:
                     reason = str(error) if isinstance(error, StoreDown) else type(error).__name__

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..failure import Status
-from . import machine, setting
+from . import machine, places, setting
 from .finding import Check, Finding, Level, examine, wrong
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def doctor(
     url: Annotated[
         str | None,
         typer.Option(
-            help="Look at a relay that runs, by its internal port: http://127.0.0.1:7701.", show_default=False
+            "--api",
+            "--url",
+            help="Look at a relay that runs, by its internal port: http://127.0.0.1:7701.",
+            show_default=False,
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -44,7 +47,7 @@ def doctor(
 
     \b
     Example:  sealcast doctor --config /etc/sealcast.toml
-              sealcast doctor --url http://127.0.0.1:7701
+              sealcast doctor --api http://127.0.0.1:7701
     """
     path = config or (Path(named) if (named := os.environ.get("SEALCAST_CONFIG")) else None)
     findings = _examined(path, url)
@@ -74,9 +77,16 @@ def _examined(path: Path | None, url: str | None) -> list[Finding]:
         "backlog": functools.partial(machine.backlog, server.backlog),
         "memory": functools.partial(machine.memory, server.connections),
         "TLS": functools.partial(setting.certificate, loaded),
+        "internal port": functools.partial(setting.internal, loaded),
+        "database": functools.partial(places.database, loaded),
+        "storage": functools.partial(places.storage, loaded.storage),
     }
     if url is None:
         checks["port"] = functools.partial(setting.port, server.host, server.port)
+        if server.internal:
+            checks["internal port free"] = functools.partial(
+                setting.port, server.internal_host, server.internal_port, "internal port"
+            )
     if path is not None:
         checks["apps"] = functools.partial(setting.apps, loaded)
         checks["configuration"] = functools.partial(setting.readable_by, path, "configuration")

@@ -99,6 +99,7 @@ class StoredBroker(Reading):
         """By what is under way: the same message, sent again meanwhile."""
         self._writing: list[_Placed | _Planned] | None = None
         self._failing = False
+        self._failed_at = 0.0
         self._written_some = asyncio.Event()
         """Set whenever a batch has been dealt with; cleared by whoever waits."""
 
@@ -106,6 +107,20 @@ class StoredBroker(Reading):
     def idle(self) -> bool:
         """Whether nothing waits to be written, nor is being."""
         return self._writing is None and not self._waiting and not self._touched
+
+    def streams(self) -> list[Stream]:
+        """Return the channels that are in memory, for who counts what they keep."""
+        return list(self._streams.values())
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many messages and changes wait to be written, and the bytes of them."""
+        return len(self._waiting), self._waiting_bytes
+
+    @property
+    def failed_at(self) -> float | None:
+        """When a batch could not be written, in Unix seconds; None when the last one could."""
+        return self._failed_at if self._failing else None
 
     async def settled(self) -> None:
         """Wait until nothing is under way any more."""
@@ -323,6 +338,7 @@ class StoredBroker(Reading):
             if not self._failing:
                 self._failing = True
                 logger.error("messages cannot be stored, and are refused", reason=str(error))
+            self._failed_at = self._wall()
             self._touched |= touched
             self._give_up(writing)
         for key in keys:

@@ -13,9 +13,9 @@ from sealcast.protocol.version import __version__
 
 from ..directory import BadSettings
 from ..store.records import StoreError
-from . import health
+from . import health, metrics
 from .api_keys import Guests
-from .envelope import Envelope
+from .envelope import API, Envelope
 from .errors import ApiError, ErrorBody, answer, of_status, of_store
 from .route import Gate
 from .routes import ROUTERS
@@ -38,7 +38,7 @@ def application(services: Services) -> ASGIApp:
     store = services.store
     guests = Guests(services.config.server, None if store is None else store.keys, services.clock)
     app.state.gate = Gate(services, guests)
-    return Envelope(app)
+    return Envelope(app, services.requests, services.tracer)
 
 
 def openapi() -> dict[str, Any]:
@@ -58,8 +58,9 @@ def _bare() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(health.router)
+    app.include_router(metrics.router)
     for router in ROUTERS:
-        app.include_router(router, prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+        app.include_router(router, prefix=API, responses={"default": {"model": ErrorBody}})
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StoreError, _not_stored)

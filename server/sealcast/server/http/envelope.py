@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 import traceback
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..figures.parts import Requests
 from ..logs import logger
+from ..spans import Tracer
 from .errors import ApiError, answer
 
-__all__ = ["BODY_MAX", "Envelope"]
+__all__ = ["API", "BODY_MAX", "Envelope"]
 
+API: Final = "/api/v1"
+"""Where the API is."""
 BODY_MAX: Final = 1024 * 1024
 _BODY_TIME: Final = 15.0
 """Seconds in which a body must have come."""
@@ -38,11 +43,15 @@ class Envelope:
 
     Args:
         app: what is inside.
+        requests: where requests are counted, if they are.
+        tracer: hears of them, if somebody wants to.
 
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests | None = None, tracer: Tracer | None = None) -> None:
         self._app = app
+        self._requests = requests
+        self._tracer = tracer
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,12 +61,12 @@ class Envelope:
             return
         request_id = _id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        status, began = 0, time.perf_counter()
 
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 for name, value in _HEADERS.items():
@@ -66,11 +75,18 @@ class Envelope:
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)
 
+        try:
+            refusal = await self._serve(scope, receive, sending, request_id)
+            if refusal is not None and not status:
+                await answer(refusal, request_id)(scope, receive, sending)
+        finally:
+            self._note(scope, status, time.perf_counter() - began)
+
+    async def _serve(self, scope: Scope, receive: Receive, sending: Send, request_id: str) -> ApiError | None:
+        """Let what is inside answer; return what to say if it has not."""
         refusal = None
         if self._under_way >= _AT_ONCE:
-            refusal = ApiError("busy", retry_after=1.0)
-            await answer(refusal, request_id)(scope, receive, sending)
-            return
+            return ApiError("busy", retry_after=1.0)
         self._under_way += 1
         try:
             async with asyncio.timeout(_TIME):
@@ -86,8 +102,14 @@ class Envelope:
             refusal = ApiError("internal_error")
         finally:
             self._under_way -= 1
-        if refusal is not None and not started:
-            await answer(refusal, request_id)(scope, receive, sending)
+        return refusal
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        if self._requests is not None:
+            self._requests.note(status, seconds)
+        if self._tracer is not None:
+            parent = _header(scope, b"traceparent")
+            self._tracer.request(scope["method"], _route(scope), status, seconds, parent)
 
 
 class _Body:
@@ -119,9 +141,19 @@ class _Body:
 
 def _id(scope: Scope) -> str:
     """Return the request's id: the caller's, when it sent one that can stand in a log."""
+    given = _header(scope, b"x-request-id")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _route(scope: Scope) -> str:
+    """Return the route as it is declared; what stands in its place can be anything. Empty without one."""
+    path = str(getattr(scope.get("route"), "path", ""))
+    within = path and scope["path"].startswith(API) and not path.startswith(API)
+    return f"{API}{path}" if within else path  # FastAPI keeps the prefix apart, since some version
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given = value.decode("latin-1")
-            if _REQUEST_ID.fullmatch(given):
-                return str(given)
-    return secrets.token_hex(8)
+        if name == wanted:
+            return str(value.decode("latin-1"))
+    return ""

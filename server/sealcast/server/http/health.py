@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+from typing import Final, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -14,6 +15,9 @@ from .errors import ApiError, ErrorBody
 from .services import ServicesOf
 
 __all__ = ["Health", "router"]
+
+_DATABASE_TIME: Final = 2.0
+"""Seconds: who asks has other things to do."""
 
 router = APIRouter(tags=["health"])
 
@@ -34,12 +38,18 @@ async def healthz(services: ServicesOf) -> Health:
 
 @router.get("/readyz", responses={503: {"model": ErrorBody}})
 async def readyz(services: ServicesOf) -> Health:
-    """Say whether the relay takes members: not while it goes down, and not without its database."""
-    if services.hub.draining:
-        raise ApiError("not_ready", "this relay is going down", retry_after=5.0)
+    """Say whether the relay takes members: not while it goes down, nor without its database or storage."""
+    readiness, problems = services.readiness, []
+    if readiness is not None:
+        problems = [found for found in readiness.problems() if not found.startswith("database")]
+    elif services.hub.draining:
+        problems.append("drain: this relay is going down")
     if services.store is not None:
         try:
-            await services.store.database.ping()
-        except StoreDown:
-            raise ApiError("not_ready", "the database does not answer", retry_after=5.0) from None
+            async with asyncio.timeout(_DATABASE_TIME):
+                await services.store.database.ping()
+        except (StoreDown, TimeoutError):
+            problems.append("database: it does not answer")
+    if problems:
+        raise ApiError("not_ready", "; ".join(problems), problems=problems, retry_after=5.0)
     return Health(status="ready", version=__version__, node=services.config.server.node)

@@ -11,11 +11,15 @@ from fastapi import Depends, Request
 from ..clock import Clock
 from ..config import Config
 from ..directory import Directory
+from ..figures.parts import Requests
+from ..figures.readiness import Readiness
 from ..hub import Hub
 from ..logs import logger
+from ..spans import Tracer
 from .errors import ApiError
 
 if TYPE_CHECKING:
+    from ..figures.exposition import Exposition
     from ..store.store import Store
 
 __all__ = ["Audit", "Services", "ServicesOf", "log_change"]
@@ -49,6 +53,12 @@ class Services:
     store: Store | None = None
     """None where there is no database."""
     audit: Audit = log_change
+    figures: Exposition | None = None
+    """What `/metrics` shows; None where nobody counts."""
+    readiness: Readiness | None = None
+    requests: Requests | None = None
+    """Where requests are counted."""
+    tracer: Tracer | None = None
 
     @property
     def kept(self) -> Store:

@@ -100,6 +100,11 @@ class Listener(Door):
         if self._certificate is not None:
             self._certificate.reload()
 
+    @property
+    def certificate_ends(self) -> float | None:
+        """When the certificate in use ends, in Unix seconds; None without TLS, or when it does not say so."""
+        return None if self._certificate is None else self._certificate.ends
+
     def stop(self) -> None:
         """Accept nobody any more; those who are inside stay."""
         if self._server is not None:

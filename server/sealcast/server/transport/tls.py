@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from sealcast.protocol.errors import SealcastError
 
+from .validity import end_of
+
 __all__ = ["Certificate", "CertificateUnusable"]
 
 
@@ -40,6 +42,8 @@ class Certificate:
         self._warn = warn
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         """For connections that are accepted from now on."""
+        self.ends: float | None = None
+        """When the certificate ends, in Unix seconds."""
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         # Compression would tell lengths of secrets, and renegotiation costs the relay more than the peer.
         self.context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -65,6 +69,7 @@ class Certificate:
         # Tried apart first: a chain that was replaced, with the old key still there, must change nothing.
         self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         self._load(self.context)
+        self.ends = end_of(self._chain)
 
     def demand_of_clients(self, issuers: str) -> None:
         """Accept only connections of clients with a certificate of these issuers, a PEM file.
