@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sealcast.protocol import envelope
@@ -98,6 +98,9 @@ class FakeBroker:
     ) -> Page:
         return self.stream.ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
 
+    def held(self, key: ChannelKey) -> tuple[int, int]:
+        return len(self.stream.ring), self.stream.ring.size
+
     def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
         return self.stream.authors(members)
 
@@ -164,6 +167,9 @@ class FakeOutlet:
 
     def leave(self, channel: int, code: Code) -> None:
         raise AssertionError
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        return {}
 
     def hold(self) -> None:
         self.held += 1

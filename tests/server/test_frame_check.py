@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -40,6 +40,9 @@ class Nowhere:
 
     def leave(self, channel: int, code: Code) -> None:
         raise AssertionError
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        return {}
 
     def hold(self) -> None:
         raise AssertionError

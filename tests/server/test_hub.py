@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -39,6 +39,9 @@ class Sink:
 
     def leave(self, channel: int, code: Code) -> None:
         raise AssertionError
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        return {}
 
     def hold(self) -> None:
         raise AssertionError

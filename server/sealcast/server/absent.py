@@ -6,7 +6,7 @@ messages it gets from the channel's history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sealcast.protocol.codes import Code
@@ -79,6 +79,10 @@ class Absent:
     def leave(self, channel: int, code: Code) -> None:
         """End the membership."""
         self._end(code.name)
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        """Frames of this moment are not counted: nobody is there to miss them."""
+        return {}
 
     def hold(self) -> None:
         """Nothing is read from it anyway."""

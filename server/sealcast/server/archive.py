@@ -40,6 +40,10 @@ class Archive:
         """Return messages below *before*, or above *after*."""
         return self._broker.page(self._key, after=after, before=before, limit=limit, most_bytes=most_bytes)
 
+    def held(self) -> tuple[int, int]:
+        """Return how many there are, and their bytes."""
+        return self._broker.held(self._key)
+
     def authors(self, messages: Collection[Kept]) -> dict[int, Author]:
         """Return who sent these messages, by member number."""
         return self._broker.authors(self._key, {kept.member for kept in messages})

@@ -39,15 +39,15 @@ from .interfaces import (
 )
 from .member import Member
 from .metrics import Metrics
-from .presence import Presence, PresencePolicy
+from .presence import Presence, PresencePolicy, listed_cost
+from .tally import Traffic
 from .turns import Busy, Turns
 from .under_way import UnderWay
 
 __all__ = ["Channel"]
 
-_MEMBER_COST: Final = 32
-"""Bytes of a member in ``joined``, beside its name and hello; and of the rest of ``joined``, _JOINED_COST."""
 _JOINED_COST: Final = 1024
+"""Bytes of ``joined`` beside its members."""
 
 _TURN_MAX: Final = 256 * 1024
 """Bytes at which a turn is flushed before it is over: one write adds so much to a transport that may be
@@ -104,6 +104,7 @@ class Channel:
         self.encryption_required = encryption_required
         self.delivery: DeliveryPolicy = delivery
         self.metrics = metrics
+        self.traffic = Traffic(now())
         self.members: dict[int, Member] = {}
         self.by_user: dict[str, Member] = {}
         self.queued = False
@@ -139,7 +140,7 @@ class Channel:
 
     def fits(self, user: str, hello: bytes | None) -> bool:
         """Whether the members could still be listed in one control if this one joined."""
-        return self.roster + _cost(user, hello) <= SERVER_CONTROL_MAX
+        return self.roster + listed_cost(user, hello) <= SERVER_CONTROL_MAX
 
     def add(
         self, user: str, hello: bytes | None, rights: Rights, outlet: Outlet, now: float, run: bytes = b""
@@ -160,7 +161,7 @@ class Channel:
             self._wheel.sooner(self, self._now() + self.policy.interval)
         self.members[member.number] = member
         self.by_user[user] = member
-        self.roster += _cost(user, hello)
+        self.roster += listed_cost(user, hello)
         self._out.add(member, outlet)
         return member
 
@@ -225,7 +226,7 @@ class Channel:
             self._tell_left(member, reason)
 
     def _tell_left(self, member: Member, reason: str) -> None:
-        self.roster -= _cost(member.user, member.hello) + len(member.state or b"")
+        self.roster -= listed_cost(member.user, member.hello) + len(member.state or b"")
         notice = self._presence.went(member.number, reason, spoke=member.spoke)
         if notice is not None:
             self.notify(notice, member)
@@ -272,8 +273,10 @@ class Channel:
         else:
             self._turn.append(Entry(member, kind, data))
         size = len(data)
-        member.frames_in += 1
         member.bytes_in += size
+        counts = member.kinds[kind]
+        counts[0] += 1
+        counts[1] += size
         self._size += size
         if self._size > _TURN_MAX:
             self.flush()
@@ -412,7 +415,3 @@ class Channel:
         if self.crowded:
             for other in self.members.values():
                 other.allowance = -1  # ask before the next frame
-
-
-def _cost(user: str, hello: bytes | None) -> int:
-    return _MEMBER_COST + len(user) + len(hello or b"")

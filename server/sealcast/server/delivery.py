@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sealcast.protocol.controls import Dropped
@@ -126,6 +126,12 @@ class Delivery:
             self._gates.forget(channel)
         if self._outbox is not None:
             self._outbox.forget(channel)
+        if self._drops is not None:
+            self._drops.forget(channel)
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        """Return the frames of a channel that were dropped, by kind and reason."""
+        return {} if self._drops is None else self._drops.of(channel)
 
     def close(self) -> None:
         """Count what waited as dropped: the connection is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from sealcast.protocol.controls import Dropped
@@ -24,11 +25,12 @@ class Drops:
 
     """
 
-    __slots__ = ("_metrics", "_report_at", "_untold")
+    __slots__ = ("_metrics", "_report_at", "_told", "_untold")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._untold: dict[int, Counter[tuple[str, str]]] = {}
+        self._told: dict[int, Counter[tuple[str, str]]] = {}
         self._report_at = 0.0
 
     def note(self, kind: int, channel: int, reason: str) -> None:
@@ -39,6 +41,15 @@ class Drops:
         self._metrics.dropped[name] += 1
         self._metrics.dropped_for[f"{name}/{reason}"] += 1
         self._untold.setdefault(channel, Counter())[name, reason] += 1
+
+    def of(self, channel: int) -> Mapping[tuple[str, str], int]:
+        """Return what was dropped of a channel, by kind and reason."""
+        return self._told.get(channel, Counter()) + self._untold.get(channel, Counter())
+
+    def forget(self, channel: int) -> None:
+        """Let go what was dropped of a channel whose membership has ended: there is nobody to tell."""
+        self._told.pop(channel, None)
+        self._untold.pop(channel, None)
 
     def hasten(self) -> None:
         """Let what is untold be told at once."""
@@ -54,6 +65,8 @@ class Drops:
             return []
         untold, self._untold = self._untold, {}
         self._report_at = now + _REPORT_EVERY
+        for channel, counts in untold.items():
+            self._told.setdefault(channel, Counter()).update(counts)
         return [_told(channel, counts) for channel, counts in untold.items()]
 
 

@@ -8,7 +8,7 @@ get each frame by itself, through their outboxes. Nothing is awaited, parsed or 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from sealcast.protocol.codes import Code
@@ -65,6 +65,10 @@ class Outlet(Protocol):
 
     def leave(self, channel: int, code: Code) -> None:
         """End the membership in the channel of this number."""
+        ...
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        """Return the frames of a channel that were dropped on this way, by kind and reason."""
         ...
 
     def hold(self) -> None:

@@ -19,6 +19,7 @@ from .metrics import Metrics
 from .presence import PresencePolicy
 from .sharing import Sharing
 from .spans import Tracer
+from .tally import History, Tally
 from .turns import Tick, Turns
 from .visitor import Visitor
 from .witness import Nobody, Witness
@@ -44,14 +45,19 @@ class App:
 
     """
 
-    __slots__ = ("channels", "config", "connections", "quotas", "tick")
+    __slots__ = ("began", "channels", "config", "connections", "history", "quotas", "tick", "usage")
 
     def __init__(self, config: AppConfig, now: float, tick: Tick | None) -> None:
         self.config = config
+        self.began = now
+        """When it began to be counted, in monotonic seconds."""
         self.quotas = Quotas(config.rates, now)
         self.tick = tick
         self.channels: dict[str, Channel] = {}
         self.connections = 0
+        self.usage = Tally()
+        """What its channels have handed on so far, and what was refused."""
+        self.history = History(now)
 
 
 class Hub:
@@ -86,6 +92,8 @@ class Hub:
         """Hears of joins, where they are traced."""
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
+        self.former = Tally()
+        """What apps have used that were removed."""
         self._call_later = call_later
         for app in config.apps:
             self.put(app)
@@ -98,6 +106,10 @@ class Hub:
         """Return an enabled app, or None: unknown and disabled look the same."""
         app = self._apps.get(app_id)
         return app if app is not None and app.config.enabled else None
+
+    def any_app(self, app_id: str) -> App | None:
+        """Return an app, a disabled one too."""
+        return self._apps.get(app_id)
 
     def apps(self) -> Iterable[App]:
         """Return all apps, disabled ones too."""
@@ -125,7 +137,9 @@ class Hub:
 
     def remove(self, app_id: str) -> None:
         """Forget an app whose members are gone."""
-        self._apps.pop(app_id, None)
+        app = self._apps.pop(app_id, None)
+        if app is not None:
+            self.former.add(app.usage)
 
     def join(
         self,
@@ -157,6 +171,8 @@ class Hub:
             raise Full("channel_full")
         member = channel.add(user, hello, rights, outlet, self.clock.wall(), run)
         member.visitor = visitor
+        member.since = self.clock.wall()
+        channel.traffic.came(self.clock.monotonic())
         self.witness.member_joined(member)
         return member
 
@@ -167,6 +183,7 @@ class Hub:
             self.leave(app, member, reason)
             return
         until = self.clock.monotonic() + linger
+        member.part()
         absent = Absent(member, self.wheel, until, lambda member, reason: self.leave(app, member, reason))
         member.channel.part(member, absent)
 
@@ -180,6 +197,7 @@ class Hub:
     def leave(self, app: App, member: Member, reason: str) -> None:
         """End a membership; a channel dies with its last member."""
         channel = member.channel
+        channel.traffic.went(member, self.clock.monotonic())
         channel.remove(member, reason)
         self.witness.member_left(member, reason)
         if channel.over:
@@ -211,9 +229,14 @@ class Hub:
             collecting=app.tick.add if app.tick is not None else None,
             finished=self._close,
         )
+        channel.traffic.since = self.clock.wall()
         app.channels[name] = channel
         self.witness.channel_opened(channel.key, channel.number)
         return channel
+
+    def erase(self, key: ChannelKey, upto: int | None = None) -> int:
+        """Throw away the kept messages of a channel up to an offset, or all; return how many."""
+        return self._broker.erase(key, upto)
 
     def flush(self) -> None:
         """Hand over what every channel has collected."""
@@ -228,5 +251,6 @@ class Hub:
         if channel.over:
             if app is not None:
                 del app.channels[channel.key.channel]
+                app.usage.add(channel.traffic.take((), self.clock.monotonic()))
             channel.close()
             self.witness.channel_closed(channel.key, channel.number)

@@ -249,6 +249,13 @@ class Broker(Protocol):
         """
         ...
 
+    def held(self, key: ChannelKey) -> tuple[int, int]:
+        """Return how many messages are kept of a channel that is subscribed to, and how large they are.
+
+        Each has its share of bookkeeping, as ``Keep`` counts it.
+        """
+        ...
+
     def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
         """Return who sent kept messages under these member numbers, as far as that is known."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sealcast.protocol.controls import Joined, MemberInfo, Renewed
@@ -35,6 +36,10 @@ _Head: TypeAlias = tuple[list[int], int, int]
 """The counter that has to grow, where its bytes end, and the least value that takes so many."""
 
 
+def _none() -> list[int]:
+    return [0, 0]
+
+
 class Member:
     """A user joined to a channel through a session."""
 
@@ -45,16 +50,20 @@ class Member:
         "allowed",
         "author",
         "bytes_in",
+        "carried",
         "changes",
         "channel",
-        "frames_in",
+        "clear",
         "hello",
         "keyed",
+        "kinds",
+        "latest",
         "meter",
         "number",
         "outlet",
         "rights",
         "run",
+        "since",
         "spoke",
         "state",
         "user",
@@ -86,8 +95,18 @@ class Member:
         """Whether anything of it was ever sent to the others."""
         self.author = Author(number, user, hello)
         """How it is introduced to those who read its messages later."""
-        self.frames_in = 0
+        self.since = 0.0
+        """When it joined, in Unix seconds."""
+        self.kinds: defaultdict[int, list[int]] = defaultdict(_none)
+        """By kind: how many frames or messages it has sent, and their bytes."""
         self.bytes_in = 0
+        """Bytes of all of them."""
+        self.clear = 0
+        """How many of them were in clear."""
+        self.carried: Counter[tuple[str, str]] | None = None
+        """What it was not sent on former connections, by kind and reason."""
+        self.latest: list[int] | None = None
+        """The last counter of the key that it used last, and that key's id."""
         self.meter: Meter | None = None
         """What it may send; made when it sends something."""
         self.allowance = -1
@@ -95,7 +114,7 @@ class Member:
         self.keyed = 0
         """A bit mask of its streams that have carried a keyframe."""
         self._counters: dict[int, list[int]] = {}
-        """The last counter of each key id."""
+        """The last counter of each key id, and the key id."""
         self._heads: dict[bytes, _Head] = {}
         """What stood before the counter of frames that were let through, and what it says of the next."""
         self.rights = rights
@@ -115,6 +134,22 @@ class Member:
             (self.run != b"" and self.run == departed.run)
             or (self.hello is not None and self.hello == departed.hello)
         )
+
+    @property
+    def frames_in(self) -> int:
+        """How many frames and messages it has sent."""
+        return sum(count for count, _ in self.kinds.values())
+
+    @property
+    def dropped(self) -> Mapping[tuple[str, str], int]:
+        """Frames that it was not sent, by kind and reason."""
+        now = self.outlet.drops(self.channel.number)
+        return now if self.carried is None else self.carried + Counter(now)
+
+    def part(self) -> None:
+        """Keep what only its connection knows, which ends."""
+        if dropped := self.dropped:
+            self.carried = Counter(dropped)
 
     @property
     def info(self) -> MemberInfo:
@@ -166,6 +201,7 @@ class Member:
         if value <= counter[0]:
             return "counter_repeated"
         counter[0] = value
+        self.latest = counter
         return None
 
     def _check_any(self, data: bytes, start: int) -> str | None:
@@ -184,6 +220,7 @@ class Member:
         if first >> 4 != 2 or self.channel.encryption_required:
             return "encryption_required"
         self.channel.metrics.clear_frames += 1
+        self.clear += 1
         return None
 
     def _check_counter(self, data: bytes, start: int) -> str | None:
@@ -196,10 +233,11 @@ class Member:
             if len(self._counters) >= _COUNTERS_MAX:
                 del self._counters[next(iter(self._counters))]
                 self._heads.clear()
-            counter = self._counters[key_id] = [-1]
+            counter = self._counters[key_id] = [-1, key_id]
         if value <= counter[0]:
             return "counter_repeated"
         counter[0] = value
+        self.latest = counter
         size = end - start - _HEAD
         if data[start + 4] >> 4 == _TWO_BYTE_KID and size > 0:
             if len(self._heads) >= _HEADS_MAX:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,6 +36,20 @@ class Lengths:
     def counts(self) -> tuple[int, ...]:
         """How many were in each bucket: one for each of ``BOUNDS``, and one for what was longer."""
         return tuple(self._counts)
+
+    def quantile(self, part: float, counts: Sequence[int]) -> float | None:
+        """Return what *part* of these, which are counted like ``counts``, were not longer than.
+
+        It is the bound of a bucket, or the longest that there ever was. None when there are none.
+        """
+        left = part * sum(counts)
+        if not left:
+            return None
+        for bound, count in zip(BOUNDS, counts, strict=False):
+            left -= count
+            if left <= 0:
+                return min(bound, self.longest)
+        return self.longest
 
     def snapshot(self) -> dict[str, int | float]:
         """Return the buckets that are not empty, by upper bound (or ``inf``), the total and the longest."""

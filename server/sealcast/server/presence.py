@@ -20,10 +20,18 @@ from sealcast.protocol.controls import (
     PresenceChanged,
 )
 
-__all__ = ["Presence", "PresencePolicy"]
+__all__ = ["Presence", "PresencePolicy", "listed_cost"]
+
+_MEMBER_COST: Final = 32
+"""Bytes of a member in ``joined``, beside its name and hello."""
 
 _BACK: Final = 0.75
 """The part of ``instant`` below which changes are told at once again."""
+
+
+def listed_cost(user: str, hello: bytes | None) -> int:
+    """Return how many bytes a member without a state takes in ``joined``."""
+    return _MEMBER_COST + len(user) + len(hello or b"")
 
 
 class PresencePolicy(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sealcast.protocol.codes import Code
 from sealcast.protocol.controls import Control
@@ -97,6 +97,10 @@ class Sending:
         else:
             if not self._transport.backed_up:
                 self._report_drops(now)
+
+    def drops(self, channel: int) -> Mapping[tuple[str, str], int]:
+        """Return the frames of a channel that were dropped, by kind and reason."""
+        return self._delivery.drops(channel)
 
     def hold(self) -> None:
         """Read nothing from the peer until ``release``; calls are counted."""

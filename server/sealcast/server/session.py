@@ -215,6 +215,7 @@ class Session(Answering):
         self, code: Code, ref: int, channel: int | None = None, retry_after: float | None = None
     ) -> None:
         self._hub.metrics.refused[code.name] += 1
+        self._app.usage.refused[code.name] += 1
         if self._spend(self._hub.clock.monotonic()):
             self.tell(Error.of(code, channel=channel, retry_after=retry_after), ref)
 
@@ -236,11 +237,13 @@ class Session(Answering):
             self._refuse_request(reply("rate_limited"), ref, channel or None, shortage.wait)
             return
         self._hub.metrics.refused["rate_limited"] += 1
+        self._app.usage.refused["rate_limited"] += 1
         self._refusals.note_frame("rate_limited", channel, shortage.wait)
         self._report_refusals(self._hub.clock.monotonic())
 
     def _refuse_frame(self, name: str, channel: int) -> None:
         self._hub.metrics.refused[name] += 1
+        self._app.usage.refused[name] += 1
         now = self._hub.clock.monotonic()
         if self._spend(now):
             self._refusals.note_frame(name, channel)

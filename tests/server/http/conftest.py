@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig
+from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig, StorageConfig
 from sealcast.server.http.api_keys import make_key
 from sealcast.server.station import Station
 
@@ -58,7 +58,9 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
     """Start a station; with ``database=False`` one that has none."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(*apps: AppConfig, database: bool = True, **server: Any) -> Operated:
+        async def start(
+            *apps: AppConfig, database: bool = True, storage: StorageConfig | None = None, **server: Any
+        ) -> Operated:
             options = {
                 "port": 0,
                 "internal_port": 0,
@@ -71,6 +73,7 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
             config = Config(
                 server=ServerConfig(**options),
                 database=DatabaseConfig(directory=str(tmp_path / "data") if database else ""),
+                storage=storage or StorageConfig(),
                 apps=apps,
             )
             station = await stack.enter_async_context(Station(config, lab.clock).running())

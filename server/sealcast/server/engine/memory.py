@@ -125,7 +125,7 @@ class MemoryBroker(Reading):
     def streams(self) -> list[Stream]:
         """Return everything that is kept, for who counts it."""
         idle = [stream for streams in self._idle.values() for stream in streams.values()]
-        return [stream for stream, _ in self._streams.values()] + idle
+        return [*self._streams.values(), *idle]
 
     def _take_idle(self, key: ChannelKey) -> Stream | None:
         stream = self._idle.get(key.app_id, OrderedDict()).pop(key.channel, None)

@@ -37,6 +37,11 @@ class Reading:
         """Return the newest messages below *before*, or the oldest above *after*."""
         return self._fresh(key).ring.page(after=after, before=before, limit=limit, most_bytes=most_bytes)
 
+    def held(self, key: ChannelKey) -> tuple[int, int]:
+        """Return how many messages are kept, and how large they are."""
+        ring = self._fresh(key).ring
+        return len(ring), ring.size
+
     def authors(self, key: ChannelKey, members: Collection[int]) -> dict[int, Author]:
         """Return who sent kept messages under these member numbers."""
         return self._streams[key].authors(members)

@@ -70,13 +70,39 @@ PROBLEMS: Final = _table(
         "a request with this idempotency key was begun and never finished",
         "look whether it was carried out, and use another key",
     ),
+    Problem(
+        409,
+        "user_present",
+        "that user is a member of the channel",
+        "let it send itself, or publish in the name of another user",
+    ),
+    Problem(409, "channel_full", "the channel has as many members as its app allows", "try again later"),
+    Problem(409, "app_full", "the app has as many channels as its limits allow", "raise `limits.channels`"),
+    Problem(
+        409,
+        "counter_repeated",
+        "the SFrame counter does not grow for its key",
+        "seal again; never seal twice with one counter",
+    ),
     Problem(413, "body_too_large", "the body is larger than it may be", "send less"),
     Problem(
         422, "idempotency_key_reused", "this idempotency key belongs to another request", "use a new one"
     ),
+    Problem(422, "too_big", "the message is larger than `limits.message`", "send less, or raise the limit"),
+    Problem(
+        422, "bad_frame", "this is no descriptor of that kind, with SFrame behind it", "see docs/protocol.md"
+    ),
+    Problem(
+        422,
+        "encryption_required",
+        "what is published has to be sealed",
+        "seal it where the key is; the relay must not have it",
+    ),
     Problem(422, "invalid", "the request has values that it may not have", "see `problems`"),
     Problem(429, "rate_limited", "too many requests", "wait as Retry-After says"),
     Problem(500, "internal_error", "the server failed on its side", "its log has more under the request id"),
+    Problem(503, "not_stored", "it could not be stored, and nobody got it", "send it again"),
+    Problem(503, "channel_backlog", "too much is on its way in that channel", "wait as Retry-After says"),
     Problem(503, "busy", "too many requests at the same time", "wait as Retry-After says"),
     Problem(503, "database_unavailable", "the database does not answer", "look after the database"),
     Problem(503, "not_ready", "this relay takes nobody now", "ask another one, or wait"),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from ..channel import Channel
 from ..clock import Clock
 from ..config import Config
 from ..directory import Directory
 from ..figures.parts import Requests
 from ..figures.readiness import Readiness
-from ..hub import Hub
+from ..hub import App, Hub
 from ..logs import logger
 from ..spans import Tracer
+from ..usage import Usage
 from .errors import ApiError
 
 if TYPE_CHECKING:
@@ -59,6 +61,26 @@ class Services:
     requests: Requests | None = None
     """Where requests are counted."""
     tracer: Tracer | None = None
+    usage: Usage = field(init=False)
+    """What apps have used."""
+
+    def __post_init__(self) -> None:
+        """Begin to count."""
+        self.usage = Usage(self.hub)
+
+    def live(self, app_id: str) -> App:
+        """Return an app as it is on this node, a disabled one too. Raises ApiError."""
+        found = self.hub.any_app(app_id)
+        if found is None:
+            raise ApiError("not_found", "no such app")
+        return found
+
+    def channel(self, app_id: str, name: str) -> Channel:
+        """Return a channel that somebody is in. Raises ApiError."""
+        found = self.live(app_id).channels.get(name)
+        if found is None:
+            raise ApiError("not_found", "nobody is in a channel of that name")
+        return found
 
     @property
     def kept(self) -> Store:

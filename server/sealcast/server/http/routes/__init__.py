@@ -6,9 +6,18 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, certificates, keys
+from . import apps, certificates, channels, keys, members, messages, nodes, usage
 
 __all__ = ["ROUTERS"]
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (apps.router, certificates.router, keys.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    apps.router,
+    certificates.router,
+    keys.router,
+    channels.router,
+    members.router,
+    messages.router,
+    nodes.router,
+    usage.router,
+)
 """All of them."""
