@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from sealcast.protocol.controls import Directed
 
 from .absent import Absent
+from .access import Access
 from .auth import Rights
 from .channel import Channel
 from .clock import Clock, TimingWheel
@@ -63,6 +64,7 @@ class Hub:
         call_soon: runs a callable once, in the next turn of the event loop.
         call_later: runs a callable once, after so many seconds. By default apps have no flush tick.
         witness: hears of the life of channels and members.
+        access: the ban rules and revocations; by default there are none until some are made.
 
     """
 
@@ -74,6 +76,7 @@ class Hub:
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[[float, Callable[[], None]], object] | None = None,
         witness: Witness | None = None,
+        access: Access | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -81,6 +84,8 @@ class Hub:
         self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
         self.draining = False
         self.witness: Witness = witness or Nobody()
+        self.access = access or Access(clock.wall)
+        self.wheel.schedule(self.access, clock.monotonic())
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
         self._call_later = call_later

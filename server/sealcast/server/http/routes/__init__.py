@@ -6,9 +6,15 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, certificates, keys
+from . import apps, bans, certificates, keys, revocations
 
 __all__ = ["ROUTERS"]
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (apps.router, certificates.router, keys.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    apps.router,
+    certificates.router,
+    bans.router,
+    revocations.router,
+    keys.router,
+)
 """All of them."""
