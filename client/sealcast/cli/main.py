@@ -34,6 +34,8 @@ _COMMANDS: Final = {
     "genkey": "keys:genkey",
     "apps": "apps:app",
     "keys": "api_keys:app",
+    "ban": "ban:app",
+    "revoke": "revoke:app",
     "admin": "admin:app",
     "migrate": "admin:migrate",
     "identity": "identity:app",
