@@ -99,13 +99,12 @@ def list_bans(
         return
     fields = ("ban_id", "address", "channel", "user")
     print_table(
-        ("BAN ID", "ADDRESS", "CHANNEL", "USER", "TAKES", "UNTIL", "BY", "REASON"),
+        ("BAN ID", "ADDRESS", "CHANNEL", "USER", "TAKES", "UNTIL", "REASON"),
         (
             (
                 *(each[field] for field in fields),
                 " ".join(each["privileges"]),
                 moment(each["until"]) or "lifted",
-                each["creator"],
                 each["reason"],
             )
             for each in found

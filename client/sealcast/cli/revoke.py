@@ -110,13 +110,12 @@ def list_revocations(
         return
     fields = ("revocation_id", "token_id", "channel", "user")
     print_table(
-        ("REVOCATION ID", "TOKEN ID", "CHANNEL", "USER", "ISSUED BEFORE", "NEEDED UNTIL", "BY", "REASON"),
+        ("REVOCATION ID", "TOKEN ID", "CHANNEL", "USER", "ISSUED BEFORE", "NEEDED UNTIL", "REASON"),
         (
             (
                 *(each[field] for field in fields),
                 moment(each["issued_before"]),
                 moment(each["until"]),
-                each["creator"],
                 each["reason"],
             )
             for each in found

@@ -71,7 +71,7 @@ def as_table(told: Mapping[str, Any]) -> str:
     """Return the report as aligned lines, the worth of the signature first."""
     left = "HAS ENDED" if told["expired"] else f"in {_coarse(told['seconds_left'])}"
     rows = [
-        ("token id", told["token_id"]),
+        ("id", told["token_id"]),
         ("version", told["version"]),
         ("App ID", told["app_id"]),
         ("issued", _time(told["issued_at"])),
