@@ -370,7 +370,7 @@ def test_a_control_that_does_not_answer_the_request_is_refused() -> None:
         assert ref in client.awaiting()
 
 
-@pytest.mark.parametrize("control", [joined(), renewed(), Ack(channel=1, offset=1), Sent(channel=1), Pong()])
+@pytest.mark.parametrize("control", [joined(), Ack(channel=1, offset=1), Sent(channel=1), Pong()])
 def test_an_answer_has_to_say_what_it_answers(control: Control) -> None:
     with pytest.raises(RemoteProtocolError, match="without a ref"):
         member_client(1).receive(encode(control, 0), 0.0)

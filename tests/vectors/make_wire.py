@@ -160,6 +160,7 @@ SERVER: list[tuple[str, int, Json]] = [
         {"channel": 17, "code": 4507, "name": "kicked", "message": "an operator removed this member"},
     ),
     ("renewed", 128, {"channel": 65536, "grant": {"audio": 60}, "expires_in": 60}),
+    ("renewed", 0, {"channel": 17, "grant": {"data": 59.5}, "expires_in": 59.5}),
     ("directed", 0, {"channel": 17, "member": 3, "data": {"hex": "00" * 300}}),
     ("sent", 5, {"channel": 17}),
     ("ack", 4, {"channel": 17, "offset": {"u64": str(2**53 + 1)}, "repeated": False}),

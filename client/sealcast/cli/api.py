@@ -93,7 +93,7 @@ class Api:
             ) from None
 
     def pages(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
-        """Return everything in a list that comes in pages."""
+        """Return everything in a list that comes in pages; *query* narrows it."""
         cursor = ""
         while True:
             page = self.ask("GET", path, None, **query, limit=200, cursor=cursor)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,9 @@ from rich.text import Text
 from .output import printable
 
 __all__ = ["moment", "print_json", "print_table"]
+
+_WIDE: Final = 1000
+"""Columns off a terminal, where a program reads and nothing should be folded."""
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -24,7 +28,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(printable(_shown(cell))) for cell in row))
     if table.row_count:
-        Console(highlight=False, soft_wrap=True).print(table)
+        wide = None if sys.stdout.isatty() else _WIDE
+        Console(highlight=False, soft_wrap=True, width=wide).print(table)
     else:
         print("none")
 

@@ -37,6 +37,8 @@ _COMMANDS: Final = {
     "members": "live:members",
     "kick": "live:kick",
     "keys": "api_keys:app",
+    "ban": "ban:app",
+    "revoke": "revoke:app",
     "admin": "admin:app",
     "migrate": "admin:migrate",
     "identity": "identity:app",

@@ -41,6 +41,7 @@ def report(
     """
     told: dict[str, Any] = {
         "signature": _signature(parsed, token, certificate, names),
+        "token_id": parsed.token_id,
         "version": parsed.version,
         "app_id": parsed.app_id,
         "issued_at": parsed.issued_at,
@@ -70,6 +71,7 @@ def as_table(told: Mapping[str, Any]) -> str:
     """Return the report as aligned lines, the worth of the signature first."""
     left = "HAS ENDED" if told["expired"] else f"in {_coarse(told['seconds_left'])}"
     rows = [
+        ("id", told["token_id"]),
         ("version", told["version"]),
         ("App ID", told["app_id"]),
         ("issued", _time(told["issued_at"])),

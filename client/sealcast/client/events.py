@@ -128,7 +128,10 @@ class TokenExpiring(Event):
 
 @dataclass(frozen=True, slots=True)
 class Renewed(Event):
-    """A new token was accepted: the membership lasts ``expires_in`` seconds from now."""
+    """A new token was accepted, or an operator has changed what may be published.
+
+    The membership lasts ``expires_in`` seconds from now.
+    """
 
     expires_in: float
     grant: Mapping[str, float]

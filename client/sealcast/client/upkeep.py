@@ -31,6 +31,9 @@ __all__ = ["RENEW_PAUSE", "Upkeep", "join", "keep_renewed", "rejoin"]
 RENEW_PAUSE: Final = 1.0
 """Seconds between two renewals by a callback, at least."""
 
+_NEW_TOKEN: Final = (end("token_expired"), end("token_revoked"))
+"""Ends after which only a new token helps."""
+
 
 async def join(membership: Membership, link: Link, token: str | None, timeout: float) -> None:
     """Join once.
@@ -189,7 +192,7 @@ class Upkeep:
         link = self._link
         if link is None or not returns_to_channel(code.number):
             return False
-        if code == end("token_expired") and not membership.credentials.renewable:
+        if code in _NEW_TOKEN and not membership.credentials.renewable:
             return False
         link.spawn(rejoin(membership, link, at_once=False))
         return True

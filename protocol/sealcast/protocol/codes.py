@@ -67,9 +67,11 @@ REPLIES: Final = _table(
     Code(116, "user_mismatch", "the token does not name this user"),
     Code(117, "not_permitted", "the grant does not include the privilege that this needs"),
     Code(118, "token_version_refused", "this app does not accept tokens of version 006; mint a 007 token"),
+    Code(119, "token_revoked", "the token was revoked; ask for a new one"),
     Code(120, "channel_full", "the channel has as many members as its app allows", temporary=True),
     Code(121, "too_many_channels", "this connection has joined as many channels as allowed; leave one"),
     Code(122, "app_full", "the app has as many channels as its limits allow", temporary=True),
+    Code(123, "banned", "an operator banned this user, address or channel; ask who runs the app"),
     Code(130, "encryption_required", "this app relays sealed frames only; send SFrame, version 1"),
     Code(131, "counter_repeated", "the SFrame counter did not grow for this key; the frame was dropped"),
     Code(132, "bad_frame", "the frame's envelope or descriptor is malformed; the frame was dropped"),
@@ -89,6 +91,7 @@ ENDS: Final = _table(
     Code(4003, "heartbeat_timeout", "nothing was heard from this connection for too long; reconnect"),
     Code(4004, "token_expired", "the grant has ended; come back with a new token"),
     Code(4005, "connection_lost", "the connection broke without a close; reconnect"),
+    Code(4006, "token_revoked", "the token was revoked; come back with a new one"),
     Code(4500, "left", "the member left"),
     Code(4501, "protocol_error", "the client broke the protocol; see docs/protocol.md"),
     Code(4502, "unauthenticated", "no channel was joined within the time that `welcome` announced"),
@@ -97,7 +100,7 @@ ENDS: Final = _table(
     Code(4505, "too_many_errors", "too many refused requests or frames on one connection"),
     Code(4506, "replaced", "the same user joined this channel again; the newer session stays"),
     Code(4507, "kicked", "an operator removed this member"),
-    Code(4508, "banned", "an operator banned this user or address"),
+    Code(4508, "banned", "an operator banned this user, address or channel"),
     Code(4509, "app_disabled", "the operator has disabled this app"),
 )
 """Why a membership or a connection ended, by name."""

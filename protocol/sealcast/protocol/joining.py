@@ -99,7 +99,7 @@ class Left(Control):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed(Control):
-    """The answer to ``renew``: the new grant."""
+    """What may be sent from now on: the answer to ``renew``, or (ref 0) told when an operator changed it."""
 
     NAME: ClassVar[str] = "renewed"
     channel: int = must(integer(U32))

@@ -66,7 +66,13 @@ PENDING_MAX: Final = 4096
 
 _ASKED: Final[tuple[type[Control], ...]] = (Leave, *REQUESTS)
 _ANSWERED: Final[tuple[type[Control], ...]] = (Left, *dict.fromkeys(REQUESTS.values()))
-_NEVER_UNASKED: Final[tuple[type[Control], ...]] = (Joined, Ack, Pong, *_ANSWERED[1:])
+_NEVER_UNASKED: Final[tuple[type[Control], ...]] = (
+    Joined,
+    Ack,
+    Pong,
+    # Left and Renewed are also told when the server has decided something by itself.
+    *(answer for answer in _ANSWERED if answer not in (Left, Renewed)),
+)
 _OF_MEMBERSHIP: Final[tuple[type[Control], ...]] = (*_ASKED, *_ANSWERED, *EVENTS)
 
 

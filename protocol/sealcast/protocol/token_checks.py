@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import Final
 
 from .errors import (
     InvalidName,
@@ -17,7 +19,19 @@ from .errors import (
 from .names import AppId, ChannelName, UserId, channel_name, user_id
 from .token_007 import SIGNATURE_SIZE
 
-__all__ = ["check_app", "check_life", "check_signature", "deadline", "legal_channel", "legal_user"]
+__all__ = [
+    "TOKEN_ID_LENGTH",
+    "check_app",
+    "check_life",
+    "check_signature",
+    "deadline",
+    "legal_channel",
+    "legal_user",
+    "signature_id",
+]
+
+TOKEN_ID_LENGTH: Final = 32
+"""Hexadecimal digits of a token's id."""
 
 
 def check_app(named: AppId, wanted: str) -> None:
@@ -35,6 +49,15 @@ def check_signature(signature: bytes, expected: Iterable[bytes]) -> None:
         matched |= hmac.compare_digest(signature, candidate)
     if not matched:
         raise TokenBadSignature("the token is not signed with a valid certificate of this app")
+
+
+def signature_id(signature: bytes) -> str:
+    """Return the id of the token with this signature: the first 128 bits of its SHA-256.
+
+    Of the signature and not of the text, because the text can be written in many ways (it is compressed,
+    and base64) that are all the same token: whoever holds a revoked one would write it differently.
+    """
+    return hashlib.sha256(signature).hexdigest()[:TOKEN_ID_LENGTH]
 
 
 # Comparisons with `now` are written so that a clock that is not a number refuses.

@@ -35,7 +35,16 @@ from .names import certificate as check_certificate
 from .token_006 import Claims006
 from .token_007 import PAYLOAD_MAX, SERVICES_MAX, SIGNATURE_SIZE, TEXT_MAX, AccessToken
 from .token_bytes import FrozenMap
-from .token_checks import check_app, check_life, check_signature, deadline, legal_channel, legal_user
+from .token_checks import (
+    TOKEN_ID_LENGTH,
+    check_app,
+    check_life,
+    check_signature,
+    deadline,
+    legal_channel,
+    legal_user,
+    signature_id,
+)
 from .token_services import (
     ChatService,
     ConvoAiService,
@@ -59,6 +68,7 @@ __all__ = [
     "PAYLOAD_MAX",
     "SERVICES_MAX",
     "TEXT_MAX",
+    "TOKEN_ID_LENGTH",
     "AccessToken",
     "ChatService",
     "Claims006",
@@ -82,6 +92,7 @@ __all__ = [
     "is_wildcard",
     "name_matches",
     "parse",
+    "token_id",
     "verify",
     "verify_login",
 ]
@@ -107,7 +118,7 @@ class ParsedToken:
 
     ``service_count`` is what the token announces and ``services`` what could be read: ``stopped_at``
     is the unknown service type that reading stopped at, or None. ``signature_size`` is in bytes; the
-    signature itself is left out, so that this object can be printed and logged.
+    signature itself is left out, so that this object can be printed and logged; ``token_id`` can be, too.
     """
 
     version: Version
@@ -120,6 +131,7 @@ class ParsedToken:
     stopped_at: int | None
     signature_size: int
     claims_006: Claims006 | None
+    token_id: str
 
     @property
     def expires(self) -> int:
@@ -150,6 +162,7 @@ def parse(token: str) -> ParsedToken:
             stopped_at=None,
             signature_size=len(old.signature),
             claims_006=Claims006(old.channel_crc, old.user_crc, old.privileges),
+            token_id=signature_id(old.signature),
         )
     new = token_007.decode(token)
     return ParsedToken(
@@ -163,7 +176,16 @@ def parse(token: str) -> ParsedToken:
         stopped_at=new.stopped_at,
         signature_size=len(new.signature),
         claims_006=None,
+        token_id=signature_id(new.signature),
     )
+
+
+def token_id(token: str) -> str:
+    """Return what names a token where the token itself must not stand: to revoke it, or in a list.
+
+    Nobody gets from it to the token. Raises TokenMalformed.
+    """
+    return parse(token).token_id
 
 
 # --- verifying -------------------------------------------------------------------------------------
@@ -185,6 +207,8 @@ class Grant:
     expires: int
     deadlines: Mapping[Privilege, int]
     version: Version
+    token_id: str
+    """Names the token: see ``token_id``."""
 
     def allows(self, privilege: Privilege, now: float) -> bool:
         """Say whether *privilege* is granted at *now*. Nothing is, once the membership has ended."""
@@ -331,7 +355,8 @@ def _join(envelope: token_007.Envelope, end: int, channel: str, user: str, now: 
         raise TokenExpired("the privilege to join has ended")
     _, deadlines = max(offers, key=lambda offer: _precedence(*offer))
     expires = deadlines[Privilege.JOIN]
-    return Grant(envelope.app_id, room, person, envelope.issued_at, expires, deadlines, "007")
+    name = signature_id(envelope.signature)
+    return Grant(envelope.app_id, room, person, envelope.issued_at, expires, deadlines, "007", name)
 
 
 def _deadlines(issued_at: int, end: int, entry: RtcService) -> FrozenMap[Privilege, int]:
@@ -392,7 +417,8 @@ def _verify_006(
     expires = deadlines[Privilege.JOIN]
     if not now < expires:
         raise TokenExpired("the privilege to join has ended")
-    return Grant(envelope.app_id, room, person, issued_at, expires, deadlines, "006")
+    name = signature_id(envelope.signature)
+    return Grant(envelope.app_id, room, person, issued_at, expires, deadlines, "006", name)
 
 
 def _issued_at_006(envelope: token_006.Envelope) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from sealcast.protocol import envelope
@@ -22,6 +23,7 @@ from sealcast.protocol.controls import (
     Side,
 )
 from sealcast.protocol.errors import RemoteProtocolError, TokenError
+from sealcast.protocol.names import Privilege
 from sealcast.protocol.session import Machine
 
 from .absent import Absent
@@ -207,12 +209,22 @@ class Answering(Sending):
         return _OWED if self._delivery.owed > _OWED_MAX else None
 
     def _rights(self, channel: str, user: str, token: str | None) -> Rights | Code:
+        access, app_id = self._hub.access, self._app.config.app_id
+        code = reply("token_revoked")
         try:
-            return admit(self._app.config, channel, user, token, self._hub.clock.wall())
+            rights = admit(self._app.config, channel, user, token, self._hub.clock.wall())
         except (TokenError, TokenRequired) as error:
-            self._log.token_refused(error.code.name)
-            self._hub.witness.token_refused(self._log.visitor, channel, user, error.code.name)
-            return error.code
+            code = error.code
+        else:
+            token_id, issued_at = rights.token_id, rights.issued_at
+            if not token_id or not access.revocations.revoked(app_id, channel, user, token_id, issued_at):
+                denied = access.bans.denied(app_id, channel, user, self._address)
+                if Privilege.JOIN in denied:
+                    return reply("banned")
+                return replace(rights, denied=denied) if denied else rights
+        self._log.token_refused(code.name)
+        self._hub.witness.token_refused(self._log.visitor, channel, user, code.name)
+        return code
 
     def _become_member(self, join: Join, ref: int, rights: Rights) -> None:
         channel = self._app.channels.get(join.channel)

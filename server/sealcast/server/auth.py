@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sealcast.protocol.codes import reply
@@ -11,6 +11,7 @@ from sealcast.protocol.errors import SealcastError
 from sealcast.protocol.names import PRIVILEGE_OF_KIND, Privilege
 from sealcast.protocol.tokens import verify
 
+from .bans import NOTHING
 from .config import AppConfig
 
 __all__ = ["ALL_KINDS", "Rights", "TokenRequired", "admit", "kinds_until"]
@@ -34,10 +35,20 @@ class Rights:
 
     expires: float
     deadlines: Mapping[Privilege, float]
+    denied: Mapping[Privilege, float] = field(default_factory=lambda: NOTHING)
+    """What ban rules take away, until when."""
+    token_id: str = ""
+    """The token that they come from; empty where there was none."""
+    issued_at: float = 0.0
+    """When that was issued."""
 
     def left(self, now: float) -> dict[str, float]:
         """Return the seconds left for each publish privilege, as ``joined`` announces them."""
-        ends = {name: self.deadlines.get(privilege, 0) for privilege, name in _NAMES.items()}
+        ends = {
+            name: self.deadlines.get(privilege, 0)
+            for privilege, name in _NAMES.items()
+            if not self.denied.get(privilege, 0) > now
+        }
         # A token may grant a privilege for longer than the one to join, which is what a membership lasts.
         return {name: round(min(end, self.expires) - now, 3) for name, end in ends.items() if end > now}
 
@@ -64,7 +75,7 @@ def admit(app: AppConfig, channel: str, user: str, token: str | None, now: float
         accept_006=app.policy.accept_006,
         max_skew=app.policy.clock_skew,
     )
-    return Rights(grant.expires, grant.deadlines)
+    return Rights(grant.expires, grant.deadlines, token_id=grant.token_id, issued_at=grant.issued_at)
 
 
 def kinds_until(rights: Rights, now: float) -> tuple[int, float | None]:
@@ -73,8 +84,12 @@ def kinds_until(rights: Rights, now: float) -> tuple[int, float | None]:
     changes = []
     for kind, privilege in PRIVILEGE_OF_KIND.items():
         deadline = rights.expires if privilege is Privilege.JOIN else rights.deadlines.get(privilege, 0)
-        if deadline > now:
+        if deadline <= now:
+            continue
+        denied = rights.denied.get(privilege, 0)
+        if denied <= now:
             mask |= 1 << kind
-            if deadline < rights.expires:
-                changes.append(deadline)
+        change = denied if denied > now else deadline
+        if change < rights.expires:
+            changes.append(change)
     return mask, min(changes, default=None)

@@ -246,6 +246,8 @@ class AppLimits(_Section):
     metadata_total: int = _option(
         64 * 2**20, "metadata of all channels of the app, with who set it", unit="B", ge=0
     )
+    bans: int = _option(10_000, "ban rules of the app", ge=0, le=100_000)
+    revocations: int = _option(10_000, "revocations of tokens of the app", ge=0, le=100_000)
     locks: int = _option(32, "locks of one channel", ge=0, le=LOCKS_MAX)
     locks_total: int = _option(10_000, "locks of all channels of the app on this node", ge=0)
     lock_ttl: float = _option(300.0, "longest time for which a lock may be held", unit="s", ge=1, le=86400)

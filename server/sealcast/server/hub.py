@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from sealcast.protocol.controls import Directed
 
 from .absent import Absent
+from .access import Access
 from .auth import Rights
 from .channel import Channel
 from .clock import Clock, TimingWheel
@@ -70,6 +71,7 @@ class Hub:
         call_soon: runs a callable once, in the next turn of the event loop.
         call_later: runs a callable once, after so many seconds. By default apps have no flush tick.
         witness: hears of the life of channels and members.
+        access: the ban rules and revocations; by default there are none until some are made.
 
     """
 
@@ -81,6 +83,7 @@ class Hub:
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[[float, Callable[[], None]], object] | None = None,
         witness: Witness | None = None,
+        access: Access | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -90,6 +93,8 @@ class Hub:
         self.witness: Witness = witness or Nobody()
         self.tracer: Tracer | None = None
         """Hears of joins, where they are traced."""
+        self.access = access or Access(clock.wall)
+        self.wheel.schedule(self.access, clock.monotonic())
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
         self.former = Tally()

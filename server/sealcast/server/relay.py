@@ -13,9 +13,11 @@ from typing import Final
 from sealcast.protocol.codes import end
 from sealcast.protocol.version import __version__
 
+from .access import Access
 from .clock import Clock, SystemClock
 from .collector import Collector
 from .config import AppConfig, Config
+from .enforcing import Enforcing
 from .engine.memory import MemoryBroker
 from .engine.sqlite import SqliteJournal
 from .engine.stored import StoredBroker
@@ -62,6 +64,8 @@ class Relay:
         self.tracer: Tracer | None = None
         """Hears of joins, where they are traced; to be set before the start."""
         self._clock = clock or SystemClock()
+        self.access = Access(self._clock.wall)
+        """The ban rules and revocations."""
         self._sessions = 0
         self._stopping = asyncio.Event()
         self._journal: SqliteJournal | None = None
@@ -107,8 +111,17 @@ class Relay:
             if self._journal is None
             else StoredBroker(self._journal, self._clock.wall)
         )
-        self._hub = Hub(self.config, self._broker, self._clock, loop.call_soon, loop.call_later, self.witness)
+        self._hub = Hub(
+            self.config,
+            self._broker,
+            self._clock,
+            loop.call_soon,
+            loop.call_later,
+            self.witness,
+            self.access,
+        )
         self._hub.tracer = self.tracer
+        self.access.serve(Enforcing(self._hub, self._sessions_of))
         try:
             self._listener = Listener(
                 self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics
@@ -265,6 +278,10 @@ class Relay:
         """Return the app that a connection may enter, or None."""
         app = self._hub.app(app_id)
         return app.config if app is not None else None
+
+    def banned(self, app_id: str, address: str) -> bool:
+        """Whether nobody from that address may join anything in the app."""
+        return self.access.bans.shut_out(app_id, address)
 
     def full(self, app_id: str) -> bool:
         """Whether the app takes no more connections now, or the process is going down."""

@@ -5,6 +5,8 @@ No asyncio here: bytes come in by ``receive``, go out by a Transport, and time c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from sealcast.protocol import envelope
@@ -15,7 +17,7 @@ from sealcast.protocol.controls import (
     Left,
     TokenExpiring,
 )
-from sealcast.protocol.names import Kind
+from sealcast.protocol.names import Kind, Privilege
 from sealcast.protocol.session import EndDue, GrantEnded, GrantExpiring, PingDue
 
 from .answering import Answering
@@ -154,6 +156,26 @@ class Session(Answering):
             member.meter = None
             member.allowance = 0
 
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+        return self._address
+
+    def restrict(self, channel: int, denied: Mapping[Privilege, float]) -> None:
+        """Let ban rules take this away in a channel from now on, and nothing that they took before."""
+        member = self._members.get(channel)
+        if member is None or member.rights.denied == denied:
+            return
+        if Privilege.JOIN in denied:
+            self.leave(channel, end("banned"))
+            return
+        wall = self._hub.clock.wall()
+        before = member.allowed
+        member.refresh(replace(member.rights, denied=denied), wall)
+        if member.allowed != before:
+            self.tell(member.renewed(wall))
+        self._hub.wheel.sooner(self, self._next_time())
+
     # --- ends ---
 
     def leave(self, channel: int, code: Code) -> None:
@@ -279,7 +301,10 @@ class Session(Answering):
         wall = self._hub.clock.wall()
         for member in self._members.values():
             if member.changes is not None and member.changes <= wall:
+                before = member.allowed
                 member.refresh(member.rights, wall)
+                if member.allowed & ~before:  # a ban has ended; what ends by itself does so silently
+                    self.tell(member.renewed(wall))
         for control in self._refusals.report(now):
             self.tell(control)
         if self._delivery.due() is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sealcast.protocol.errors import SealcastError
 
+from .access import Access
 from .clock import Clock
 from .config import Config, unsafe_app
 from .directory import Directory
@@ -130,6 +131,8 @@ class Station(Relay):
         server = self.config.server
         self.directory = Directory(self.config.apps, self.store.apps, lambda app: unsafe_app(server, app))
         self.config = self.config.model_copy(update={"apps": await self.directory.load()})
+        self.access = Access(self.clock.wall, self.store.bans, self.store.revocations)
+        await self.access.refresh()
         logger.info("database", place=self.store.database.place)
 
     async def _close_store(self) -> None:
@@ -192,10 +195,11 @@ class Station(Relay):
             try:
                 with self.instruments.pulse.look():
                     await self.directory.refresh()
+                    await self.access.refresh()
             except Exception as error:  # whatever it is, it may be over the next time
                 if not down:
                     reason = str(error) if isinstance(error, StoreDown) else type(error).__name__
-                    logger.error("changes of apps by others are not seen", reason=reason)
+                    logger.error("changes by others are not seen", reason=reason)
                 down = True
             else:
                 down = False

@@ -34,18 +34,20 @@ __all__ = [
     "Name",
     "of_config",
     "of_record",
+    "visible",
 ]
 
 _SHOWN: Final = 4
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """Return a text that people can read whole. Raises ValueError."""
     if not text.isprintable():
         raise ValueError("should have printable characters only")
     return text
 
 
-Name = Annotated[str, Field(max_length=64), AfterValidator(_visible)]
+Name = Annotated[str, Field(max_length=64), AfterValidator(visible)]
 """What people call something."""
 
 T = TypeVar("T")

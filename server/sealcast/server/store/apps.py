@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from .database import Database
 from .records import AppRecord, CertificateRecord, Missing, Taken, WrongState
+from .rules import forget_rules
 from .schema import App, Certificate
 
 __all__ = ["Apps"]
@@ -115,6 +116,7 @@ class Apps:
             if app.enabled:
                 raise WrongState("app_enabled", "the app is enabled; disable it first")
             await session.delete(app)
+            await forget_rules(session, app_id, self._now())
 
     # --- certificates ---
 

@@ -24,6 +24,7 @@ __all__ = [
     "StoreUnusable",
     "Taken",
     "WrongState",
+    "too_many",
 ]
 
 CertificateRole = Literal["primary", "secondary"]
@@ -130,6 +131,11 @@ class WrongState(StoreError):
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)
         self.name = name
+
+
+def too_many(what: str, most: int) -> WrongState:
+    """Return the refusal of one rule more than an app may have; *what* says of which kind."""
+    return WrongState("too_many_rules", f"the app has {most} {what}s, which is as many as it may have")
 
 
 class StoreDown(StoreError):

@@ -11,7 +11,17 @@ from typing import Any
 from sqlalchemy import JSON, Double, ForeignKey, LargeBinary, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-__all__ = ["Account", "AnsweredRequest", "ApiKey", "App", "Certificate", "Table"]
+__all__ = [
+    "Account",
+    "AnsweredRequest",
+    "ApiKey",
+    "App",
+    "BanRow",
+    "Certificate",
+    "RevocationRow",
+    "RuleVersion",
+    "Table",
+]
 
 
 class Table(DeclarativeBase):
@@ -101,3 +111,48 @@ class AnsweredRequest(Table):
     status: Mapped[int | None]
     body: Mapped[bytes | None]
     created: Mapped[float] = mapped_column(index=True)
+
+
+class RuleVersion(Table):
+    """How many changes of rules of a kind there have been; whoever changes one holds the row."""
+
+    __tablename__ = "rule_versions"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    version: Mapped[int]
+    purged: Mapped[int]
+    """The newest change of those that cannot be read any more."""
+
+
+class _RuleRow:
+    """What ban rules and revocations have in common. Apps of the configuration have some, too: no key."""
+
+    rule_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    app_id: Mapped[str] = mapped_column(String(32), index=True)
+    channel: Mapped[str | None] = mapped_column(String(64))
+    user: Mapped[str | None] = mapped_column(String(255))
+    until: Mapped[float | None]
+    reason: Mapped[str] = mapped_column(String(256))
+    creator: Mapped[str] = mapped_column(String(320))
+    created: Mapped[float]
+    version: Mapped[int] = mapped_column(index=True)
+    """The number of its last change."""
+    lifted: Mapped[float | None]
+
+
+class BanRow(_RuleRow, Table):
+    """A ban rule."""
+
+    __tablename__ = "bans"
+
+    address: Mapped[str | None] = mapped_column(String(64))
+    privileges: Mapped[list[str]]
+
+
+class RevocationRow(_RuleRow, Table):
+    """A revocation."""
+
+    __tablename__ = "revocations"
+
+    token_id: Mapped[str | None] = mapped_column(String(32))
+    issued_before: Mapped[float | None]

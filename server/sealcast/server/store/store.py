@@ -10,6 +10,7 @@ from .apps import Apps
 from .database import Database
 from .keys import Keys
 from .migrate import migrate, require_current
+from .rules import BanTable, RevocationTable
 
 __all__ = ["Store"]
 
@@ -32,6 +33,8 @@ class Store:
         self.keys = Keys(self.database, now)
         self.accounts = Accounts(self.database, now)
         self.answers = Answers(self.database, now)
+        self.bans = BanTable(self.database, now)
+        self.revocations = RevocationTable(self.database, now)
 
     async def open(self) -> None:
         """Open the database. An embedded one is migrated.

@@ -22,6 +22,7 @@ __all__ = ["Listener", "Tenants"]
 _PREFIX: Final = "/v1/"
 _NOT_FOUND: Final = (HTTPStatus.NOT_FOUND, "no such app here; connect to /v1/{app_id}\n")
 _FORBIDDEN: Final = (HTTPStatus.FORBIDDEN, "this origin is not allowed here\n")
+_BANNED: Final = (HTTPStatus.FORBIDDEN, "this address is banned here; ask who runs the app\n")
 _FULL: Final = (HTTPStatus.SERVICE_UNAVAILABLE, "no room now; come back later\n")
 # A control is at most 16 KiB; envelope and ref come before the descriptor.
 _CONTROL_MAX: Final = 16 * 1024
@@ -33,6 +34,10 @@ class Tenants(Protocol):
 
     def find(self, app_id: str) -> AppConfig | None:
         """Return the app that this connection may enter, or None."""
+        ...
+
+    def banned(self, app_id: str, address: str) -> bool:
+        """Whether nobody from that address may join anything in the app."""
         ...
 
     def full(self, app_id: str) -> bool:
@@ -150,6 +155,8 @@ class Listener(Door):
         origins = request.headers.get_all("Origin")
         if any(origin not in app.policy.origins for origin in origins) and "*" not in app.policy.origins:
             return self._refused(connection, "origin", _FORBIDDEN)
+        if self._tenants.banned(app_id, connection.address):
+            return self._refused(connection, "banned", _BANNED)
         if self._tenants.full(app_id) or len(self.connections) > self._config.connections:
             return self._refused(connection, "full", _FULL)
         return max(app.limits.frame, app.limits.message, _CONTROL_MAX) + _ENVELOPE_MAX

@@ -6,13 +6,15 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, certificates, channels, keys, members, messages, nodes, usage
+from . import apps, bans, certificates, channels, keys, members, messages, nodes, revocations, usage
 
 __all__ = ["ROUTERS"]
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     apps.router,
     certificates.router,
+    bans.router,
+    revocations.router,
     keys.router,
     channels.router,
     members.router,
