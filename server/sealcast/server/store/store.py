@@ -8,8 +8,10 @@ from .accounts import Accounts
 from .answers import Answers
 from .apps import Apps
 from .database import Database
+from .deliveries import Deliveries
 from .keys import Keys
 from .migrate import migrate, require_current
+from .webhooks import Webhooks
 
 __all__ = ["Store"]
 
@@ -32,6 +34,8 @@ class Store:
         self.keys = Keys(self.database, now)
         self.accounts = Accounts(self.database, now)
         self.answers = Answers(self.database, now)
+        self.webhooks = Webhooks(self.database, now)
+        self.deliveries = Deliveries(self.database)
 
     async def open(self) -> None:
         """Open the database. An embedded one is migrated.
