@@ -28,6 +28,7 @@ __all__ = [
     "Config",
     "DatabaseConfig",
     "DeliveryPolicy",
+    "HooksConfig",
     "LogConfig",
     "ServerConfig",
     "StorageConfig",
@@ -162,6 +163,26 @@ class DatabaseConfig(_Section):
         if self.directory:
             return f"sqlite:///{self.directory}/sealcast.db"
         return self.url.get_secret_value()
+
+
+class HooksConfig(_Section):
+    """How webhooks are delivered; they need a database."""
+
+    private: bool = _option(False, "let webhooks reach loopback and private addresses")
+    insecure: bool = _option(False, "let webhooks have `http` addresses: for tests only")
+    timeout: float = _option(10.0, "in which a receiver has to answer", unit="s", ge=1, le=20)
+    authorities: str = _option("", "PEM file of issuers to trust in place of the system's")
+    keep: float = _option(
+        14 * 86_400.0,
+        "how long deliveries are kept that were given up",
+        unit="s",
+        ge=3600,
+        le=730 * 86_400,
+    )
+    waiting: int = _option(
+        100_000, "deliveries of one webhook that may wait; the oldest are given up", ge=100, le=10_000_000
+    )
+    per_app: int = _option(16, "webhooks of one app", ge=1, le=1_000)
 
 
 class LogConfig(_Section):
@@ -394,6 +415,7 @@ class Config(_Section):
     server: ServerConfig = ServerConfig()
     storage: StorageConfig = StorageConfig()
     database: DatabaseConfig = DatabaseConfig()
+    hooks: HooksConfig = HooksConfig()
     log: LogConfig = LogConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 

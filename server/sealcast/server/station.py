@@ -18,8 +18,10 @@ from .logs import logger
 from .relay import Relay
 from .store.records import StoreDown
 from .transport.tls import Certificate, CertificateUnusable
+from .witness import Several
 
 if TYPE_CHECKING:
+    from .hooks.service import Hooks
     from .http.server import InternalPort
     from .store.store import Store
 
@@ -54,6 +56,9 @@ class Station(Relay):
         self.directory = Directory(self.config.apps)
         self.store: Store | None = None
         """The database, once started and if there is one."""
+        self.hooks: Hooks | None = None
+        """Webhooks, once started and if there is a database."""
+        self._named = bool(config.server.node)
         self._port: InternalPort | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -118,8 +123,28 @@ class Station(Relay):
         self.directory = Directory(self.config.apps, self.store.apps)
         self.config = self.config.model_copy(update={"apps": await self.directory.load()})
         logger.info("database", place=self.store.database.place)
+        await self._open_hooks(self.store)
+
+    async def _open_hooks(self, store: Store) -> None:
+        """Begin to tell the webhooks, first of all what ended when this node was gone without a word."""
+        from .hooks.service import Hooks
+        from .tidings import Tidings
+
+        hooks = Hooks(
+            store.webhooks,
+            store.deliveries,
+            self.config.hooks,
+            self.config.server.node,
+            alone=store.database.embedded and not self._named,
+            wall=self.clock.wall,
+        )
+        await hooks.start()
+        self.hooks = hooks
+        self.witness = Several([self.witness, Tidings(hooks, self.clock)])
 
     async def _close_store(self) -> None:
+        if self.hooks is not None:
+            await self.hooks.close()
         if self.store is not None:
             await self.store.close()
 
@@ -138,7 +163,8 @@ class Station(Relay):
             if server.internal_tls_clients:
                 self._certificate.demand_of_clients(server.internal_tls_clients)
         tls = None if self._certificate is None else self._certificate.context
-        app = application(Services(self.config, self.hub, self.directory, self.clock, self.store))
+        services = Services(self.config, self.hub, self.directory, self.clock, self.store, hooks=self.hooks)
+        app = application(services)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
         try:
             self.internal_address = await port.start()

@@ -31,7 +31,7 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook"
 
-    def endpoint(self, number: int = 1, **more: Any) -> Endpoint:
+    def endpoint(self, number: str = "1", **more: Any) -> Endpoint:
         return Endpoint(number, APP, self.url, (self.secret,), **more)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

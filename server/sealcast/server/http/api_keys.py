@@ -38,6 +38,7 @@ Scope = Literal[
     "keys:write",
     "nodes:read",
     "blocks:write",
+    "webhooks:write",
 ]
 """What a key may be good for."""
 

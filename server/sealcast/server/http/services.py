@@ -16,6 +16,7 @@ from ..logs import logger
 from .errors import ApiError
 
 if TYPE_CHECKING:
+    from ..hooks.service import Hooks
     from ..store.store import Store
 
 __all__ = ["Audit", "Services", "ServicesOf", "log_change"]
@@ -49,6 +50,8 @@ class Services:
     store: Store | None = None
     """None where there is no database."""
     audit: Audit = log_change
+    hooks: Hooks | None = None
+    """Webhooks, where there is a database: their counts, and changes that hold at once."""
 
     @property
     def kept(self) -> Store:

@@ -250,7 +250,7 @@ def _claimable(now: float) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _firsts(webhook_id: str, now: float, most: int) -> Select[tuple[WebhookDelivery]]:
+def _firsts(webhook_id: str, now: float, most: int) -> Select[WebhookDelivery]:
     other = aliased(WebhookDelivery)
     before = or_(
         other.sequence < WebhookDelivery.sequence,
@@ -276,7 +276,7 @@ def _firsts(webhook_id: str, now: float, most: int) -> Select[tuple[WebhookDeliv
     )
 
 
-def _newest(webhook_id: str, dead: bool, most: int) -> Select[tuple[int]]:
+def _newest(webhook_id: str, dead: bool, most: int) -> Select[int]:
     """Select the newest delivery of those that are beyond so many newer ones."""
     return (
         select(WebhookDelivery.delivery_id)

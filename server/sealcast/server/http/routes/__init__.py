@@ -6,9 +6,9 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, certificates, keys
+from . import apps, certificates, keys, webhooks
 
 __all__ = ["ROUTERS"]
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (apps.router, certificates.router, keys.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (apps.router, certificates.router, keys.router, webhooks.router)
 """All of them."""
