@@ -54,7 +54,9 @@ async def working(outbox: MemoryOutbox, time: Time | None = None) -> AsyncIterat
 
 async def test_an_event_arrives_signed_and_says_what_happened(receiver: Receiver) -> None:
     async with working(MemoryOutbox([receiver.endpoint()])) as courier:
-        courier.tell(happened(1, kind=Kind.MEMBER_LEFT, member=7, reason="kicked", seconds=12.5, node="node-1"))
+        courier.tell(
+            happened(1, kind=Kind.MEMBER_LEFT, member=7, reason="kicked", seconds=12.5, node="node-1")
+        )
         await receiver.requested(1)
     (told,) = receiver.told
     assert told["id"].startswith("evt_")
