@@ -225,7 +225,7 @@ def revive(
     context: ContextOption = None,
 ) -> None:
     """Try again what was given up: one delivery, or all of them."""
-    parts = ("dead-letters", "revive") if delivery_id is None else ("dead-letters", delivery_id, "revive")
+    parts = ("revive",) if delivery_id is None else ("dead-letters", delivery_id, "revive")
     done = reach(api, api_key, api_key_file, context).ask("POST", _path(app_id, webhook_id, *parts))
     print(done["revived"])
 

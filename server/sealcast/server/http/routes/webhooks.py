@@ -145,7 +145,7 @@ async def list_dead_letters(
     return Page.of([DeadLetterView.of(each) for each in found], asked, lambda each: each.delivery_id)
 
 
-@router.post(f"{_DEAD}/revive", openapi_extra=_SCOPE)
+@router.post(f"{_ONE}/revive", openapi_extra=_SCOPE)
 async def revive_dead_letters(
     services: ServicesOf, caller: CallerOf, app_id: AppIdOf, webhook_id: WebhookIdOf
 ) -> Revived:
