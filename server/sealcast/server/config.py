@@ -9,12 +9,15 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .config_hooks import HooksConfig
+from .config_parts import Section as _Section
+from .config_parts import option as _option
 from .interfaces import Keep
 
 __all__ = [
@@ -59,14 +62,6 @@ def _checked_secret(value: SecretStr) -> SecretStr:
 
 _AppId = Annotated[str, AfterValidator(names.app_id)]
 _Certificate = Annotated[SecretStr, AfterValidator(_checked_secret)]
-
-
-def _option(default: Any, doc: str, *, unit: str = "", **bounds: Any) -> Any:
-    return Field(default, description=doc, json_schema_extra={"unit": unit}, **bounds)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class ServerConfig(_Section):
@@ -163,26 +158,6 @@ class DatabaseConfig(_Section):
         if self.directory:
             return f"sqlite:///{self.directory}/sealcast.db"
         return self.url.get_secret_value()
-
-
-class HooksConfig(_Section):
-    """How webhooks are delivered; they need a database."""
-
-    private: bool = _option(False, "let webhooks reach loopback and private addresses")
-    insecure: bool = _option(False, "let webhooks have `http` addresses: for tests only")
-    timeout: float = _option(10.0, "in which a receiver has to answer", unit="s", ge=1, le=20)
-    authorities: str = _option("", "PEM file of issuers to trust in place of the system's")
-    keep: float = _option(
-        14 * 86_400.0,
-        "how long deliveries are kept that were given up",
-        unit="s",
-        ge=3600,
-        le=730 * 86_400,
-    )
-    waiting: int = _option(
-        100_000, "deliveries of one webhook that may wait; the oldest are given up", ge=100, le=10_000_000
-    )
-    per_app: int = _option(16, "webhooks of one app", ge=1, le=1_000)
 
 
 class LogConfig(_Section):
