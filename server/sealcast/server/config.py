@@ -7,7 +7,7 @@ The TOML file, the environment (``SEALCAST_SECTION_KEY``), the command line's fl
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 

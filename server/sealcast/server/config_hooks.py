@@ -18,10 +18,10 @@ class HooksConfig(Section):
         14 * 86_400.0,
         "how long deliveries are kept that were given up",
         unit="s",
-        ge=3600,
+        ge=1,
         le=730 * 86_400,
     )
     waiting: int = option(
-        100_000, "deliveries of one webhook that may wait; the oldest are given up", ge=100, le=10_000_000
+        100_000, "deliveries of one webhook that may wait; the oldest are given up", ge=1, le=10_000_000
     )
     per_app: int = option(16, "webhooks of one app", ge=1, le=1_000)

@@ -13,6 +13,7 @@ import pytest_asyncio
 from sealcast.protocol.controls import Join
 from sealcast.server import tidings
 from sealcast.server.config import Config, DatabaseConfig, HooksConfig, ServerConfig
+from sealcast.server.hooks import service
 from sealcast.server.hooks.event import Kind
 from sealcast.server.station import Station
 from sealcast.server.store.migrate import migrate
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(30)
 Run = Callable[..., contextlib.AbstractAsyncContextManager[Station]]
+
+
+@pytest.fixture(autouse=True)
+def _has_time_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_GRACE", 9.0)
 
 
 @pytest_asyncio.fixture
@@ -194,12 +200,14 @@ async def test_what_could_not_be_delivered_is_delivered_after_the_next_start(
         await webhook(station, receiver, Kind.MEMBER_LEFT)
         ann = await lab.connect(station)
         await ann.join("standup", "ann")
+        await ann.ws.close()
+        await receiver.requested(1)
     assert not receiver.told
     receiver.answer = lambda event: (204, {})
     lab.later(600)
     async with run():
         await receiver.requested(2)
-    assert said(receiver, "user", "reason") == [("member.left", "ann", "draining")]
+    assert said(receiver, "user", "reason") == [("member.left", "ann", "left")]
 
 
 async def test_a_database_that_is_away_neither_hurts_the_members_nor_loses_an_event(
@@ -243,10 +251,11 @@ async def test_events_are_bounded_and_what_is_lost_is_counted(
     async def adding(*_: Any) -> int:
         raise StoreDown("away")
 
-    monkeypatch.setattr(station.store.deliveries, "add", adding)
-    monkeypatch.setattr("sealcast.server.hooks.courier.EVENTS_MOST", 4)
-    ann = await lab.connect(station)
-    for number in range(4):
-        await ann.join(f"room-{number}", "ann")
-    assert station.hooks.queued <= 4
-    assert station.hooks.lost >= 1
+    with monkeypatch.context() as patch:
+        patch.setattr(station.store.deliveries, "add", adding)
+        patch.setattr("sealcast.server.hooks.courier.EVENTS_MOST", 4)
+        ann = await lab.connect(station)
+        for number in range(4):
+            await ann.join(f"room-{number}", "ann")
+        assert station.hooks.queued <= 4
+        assert station.hooks.lost >= 1
