@@ -12,6 +12,7 @@ from sealcast.server.config import (
     ChannelConfig,
     Config,
     DatabaseConfig,
+    HooksConfig,
     LogConfig,
     MetricsConfig,
     ServerConfig,
@@ -40,6 +41,7 @@ def test_every_field_is_an_option_once() -> None:
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
     fields |= {f"metrics.{name}" for name in MetricsConfig.model_fields}
     fields |= {f"traces.{name}" for name in TracesConfig.model_fields}
+    fields |= {f"hooks.{name}" for name in HooksConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
     assert sorted(option.name for option in CHANNEL) == sorted(ChannelConfig.model_fields)
     sections = ("policy", "limits", "rates", "history", "presence")

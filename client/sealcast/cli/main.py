@@ -39,6 +39,7 @@ _COMMANDS: Final = {
     "keys": "api_keys:app",
     "ban": "ban:app",
     "revoke": "revoke:app",
+    "webhooks": "webhooks:app",
     "admin": "admin:app",
     "migrate": "admin:migrate",
     "identity": "identity:app",

@@ -15,6 +15,7 @@ from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .config_hooks import HooksConfig
 from .config_section import Section as _Section
 from .config_section import option as _option
 from .config_watching import MetricsConfig, TracesConfig
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "DatabaseConfig",
     "DeliveryPolicy",
+    "HooksConfig",
     "LogConfig",
     "MetricsConfig",
     "ServerConfig",
@@ -427,6 +429,7 @@ class Config(_Section):
     server: ServerConfig = ServerConfig()
     storage: StorageConfig = StorageConfig()
     database: DatabaseConfig = DatabaseConfig()
+    hooks: HooksConfig = HooksConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     traces: TracesConfig = TracesConfig()

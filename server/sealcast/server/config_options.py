@@ -18,6 +18,7 @@ from .config import (
     AppConfig,
     ChannelConfig,
     DatabaseConfig,
+    HooksConfig,
     LogConfig,
     MetricsConfig,
     ServerConfig,
@@ -99,6 +100,7 @@ PROCESS: Final = (
     *_walk(ServerConfig, "server"),
     *_walk(StorageConfig, "storage"),
     *_walk(DatabaseConfig, "database"),
+    *_walk(HooksConfig, "hooks"),
     *_walk(LogConfig, "log"),
     *_walk(MetricsConfig, "metrics"),
     *_walk(TracesConfig, "traces"),
@@ -120,6 +122,7 @@ APP_ENVIRONMENT: Final = {
 """The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
 
 PREFIXES: Final = tuple(
-    f"SEALCAST_{part}_" for part in ("SERVER", "STORAGE", "DATABASE", "LOG", "METRICS", "TRACES", "APP")
+    f"SEALCAST_{part}_"
+    for part in ("SERVER", "STORAGE", "DATABASE", "HOOKS", "LOG", "METRICS", "TRACES", "APP")
 )
 """Variables that begin so are the relay's; an unknown one is a mistake."""

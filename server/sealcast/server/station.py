@@ -23,6 +23,7 @@ from .transport.tls import Certificate, CertificateUnusable
 from .witness import Several
 
 if TYPE_CHECKING:
+    from .hooks.service import Hooks
     from .http.server import InternalPort
     from .store.store import Store
     from .traces import Traces
@@ -61,6 +62,9 @@ class Station(Relay):
         self.instruments = Instruments(self.clock)
         """What it is watched with: ``instruments.board.add(source)`` shows more numbers."""
         self._traces: Traces | None = None
+        self.hooks: Hooks | None = None
+        """Webhooks, once started and if there is a database."""
+        self._named = bool(config.server.node)
         self._port: InternalPort | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -134,8 +138,28 @@ class Station(Relay):
         self.access = Access(self.clock.wall, self.store.bans, self.store.revocations)
         await self.access.refresh()
         logger.info("database", place=self.store.database.place)
+        await self._open_hooks(self.store)
+
+    async def _open_hooks(self, store: Store) -> None:
+        """Begin to tell the webhooks, first of all what ended when this node was gone without a word."""
+        from .hooks.service import Hooks
+        from .tidings import Tidings
+
+        hooks = Hooks(
+            store.webhooks,
+            store.deliveries,
+            self.config.hooks,
+            self.config.server.node,
+            alone=store.database.embedded and not self._named,
+            wall=self.clock.wall,
+        )
+        await hooks.start()
+        self.hooks = hooks
+        self.witness = Several([self.witness, Tidings(hooks, self.clock)])
 
     async def _close_store(self) -> None:
+        if self.hooks is not None:
+            await self.hooks.close()
         if self.store is not None:
             await self.store.close()
 
@@ -171,7 +195,7 @@ class Station(Relay):
             self.broker,
             {"public": lambda: self.certificate_ends, "internal": self._internal_certificate_ends},
         )
-        services = Services(self.config, self.hub, self.directory, self.clock, self.store)
+        services = Services(self.config, self.hub, self.directory, self.clock, self.store, hooks=self.hooks)
         services.figures, services.readiness = figures, readiness
         services.requests, services.tracer = self.instruments.requests, self.tracer
         app = application(services)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -26,12 +28,14 @@ class Receiver:
         self.answer: Callable[[dict[str, Any]], tuple[int, dict[str, str]]] = lambda body: (204, {})
         self.came = asyncio.Condition()
         self.port = 0
+        self.hosts: list[str] = []
+        self.body = b""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook"
 
-    def endpoint(self, number: int = 1, **more: Any) -> Endpoint:
+    def endpoint(self, number: str = "1", **more: Any) -> Endpoint:
         return Endpoint(number, APP, self.url, (self.secret,), **more)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,6 +48,7 @@ class Receiver:
                 body = await reader.readexactly(int(sent["content-length"]))
                 assert lines[0] == "POST /hook HTTP/1.1"
                 verify(sent, body, self.secret, float(sent["webhook-timestamp"]))
+                self.hosts.append(sent["host"])
                 event = json.loads(body)
                 assert event["id"] == sent["webhook-id"]
                 status, extra = self.answer(event)
@@ -51,7 +56,8 @@ class Receiver:
                 if status < 300:
                     self.told.append(event)
                 shown = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
-                writer.write(f"HTTP/1.1 {status} x\r\ncontent-length: 0\r\n{shown}\r\n".encode())
+                length = f"content-length: {len(self.body)}\r\n" if status != 204 else ""
+                writer.write(f"HTTP/1.1 {status} x\r\n{length}{shown}\r\n".encode() + self.body)
                 await writer.drain()
                 async with self.came:
                     self.came.notify_all()
@@ -66,9 +72,9 @@ class Receiver:
             await self.came.wait_for(lambda: self.requests >= count)
 
 
-@pytest_asyncio.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Provide a receiver that listens."""
+@contextlib.asynccontextmanager
+async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """Let a receiver listen."""
     made = Receiver()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -77,7 +83,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     yield made
     server.close()
@@ -85,6 +91,13 @@ async def receiver() -> AsyncIterator[Receiver]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await server.wait_closed()
+
+
+@pytest_asyncio.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Provide a receiver that listens."""
+    async with receiving() as made:
+        yield made
 
 
 def happened(sequence: int, user: str = "alice", kind: Kind = Kind.MEMBER_JOINED, **more: Any) -> Event:

@@ -42,7 +42,7 @@ class Time:
 @contextlib.asynccontextmanager
 async def working(outbox: MemoryOutbox, time: Time | None = None) -> AsyncIterator[Courier]:
     time = time or Time()
-    sender = HttpSender("node-1", private=True)
+    sender = HttpSender(private=True)
     courier = Courier(outbox, sender, time.wall, time.sleep)
     courier.start()
     try:
@@ -54,7 +54,9 @@ async def working(outbox: MemoryOutbox, time: Time | None = None) -> AsyncIterat
 
 async def test_an_event_arrives_signed_and_says_what_happened(receiver: Receiver) -> None:
     async with working(MemoryOutbox([receiver.endpoint()])) as courier:
-        courier.tell(happened(1, kind=Kind.MEMBER_LEFT, member=7, reason="kicked", seconds=12.5))
+        courier.tell(
+            happened(1, kind=Kind.MEMBER_LEFT, member=7, reason="kicked", seconds=12.5, node="node-1")
+        )
         await receiver.requested(1)
     (told,) = receiver.told
     assert told["id"].startswith("evt_")
@@ -141,8 +143,8 @@ async def test_a_receiver_that_never_answers_does_not_hold_up_another(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        stuck = dataclasses.replace(receiver.endpoint(2), url=url)
-        async with working(MemoryOutbox([stuck, receiver.endpoint(1)])) as courier:
+        stuck = dataclasses.replace(receiver.endpoint("2"), url=url)
+        async with working(MemoryOutbox([stuck, receiver.endpoint("1")])) as courier:
             courier.tell(happened(1))
             courier.tell(happened(2))
             await receiver.requested(2)
@@ -168,7 +170,7 @@ async def test_events_outlive_an_outbox_that_is_away_for_a_while(receiver: Recei
 
 async def test_events_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVENTS_MOST", 2)
-    courier = Courier(MemoryOutbox(), HttpSender("n"), lambda: 0.0)
+    courier = Courier(MemoryOutbox(), HttpSender(), lambda: 0.0)
     for sequence in range(5):
         courier.tell(happened(sequence))
     assert courier.lost == 3
@@ -178,8 +180,8 @@ async def test_events_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPa
 async def test_a_private_address_is_not_reached_unless_that_is_allowed(receiver: Receiver) -> None:
     outbox = MemoryOutbox([receiver.endpoint()])
     await outbox.add([happened(1)])
-    (delivery,) = await outbox.due(float("inf"), 1)
-    sender = HttpSender("n")
+    (delivery,) = await outbox.claim(float("inf"), 1, {})
+    sender = HttpSender()
     try:
         answer = await sender.send(delivery)
     finally:
@@ -190,10 +192,10 @@ async def test_a_private_address_is_not_reached_unless_that_is_allowed(receiver:
 
 
 async def test_a_name_that_does_not_exist_and_a_port_that_is_closed_are_failures() -> None:
-    sender = HttpSender("n", private=True)
+    sender = HttpSender(private=True)
     outbox = MemoryOutbox([Receiver().endpoint()])  # port 0
     await outbox.add([happened(1)])
-    (delivery,) = await outbox.due(float("inf"), 1)
+    (delivery,) = await outbox.claim(float("inf"), 1, {})
     try:
         assert not (await sender.send(delivery)).good
     finally:
@@ -225,4 +227,4 @@ def test_an_address_is_checked_when_it_is_configured(url: str, wrong: str | None
     [("120", 120.0), ("", None), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: Any) -> None:
-    assert sending._retry_after(text) == seconds
+    assert sending.retry_after(text) == seconds

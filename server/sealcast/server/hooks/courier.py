@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ..logs import logger
 from .event import Event
 from .outbox import Delivery, Outbox
-from .schedule import again
+from .schedule import PATIENCE, again
 from .sender import Sender
 
 __all__ = ["Courier"]
@@ -23,6 +25,8 @@ _BATCH: Final = 500
 _PAUSE: Final = 1.0
 _LONGEST: Final = 600.0
 """Seconds after which the outbox is looked into again in any case: clocks jump."""
+_LOOK_AGAIN: Final = 5.0
+"""The same where others may have added to it."""
 
 
 class Courier:
@@ -52,12 +56,21 @@ class Courier:
         self._added = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
-        self._busy: set[tuple[int, str]] = set()
+        self._at: Counter[str] = Counter()
+        """How many are being tried of each endpoint."""
+        self._idle = asyncio.Event()
+        self._writing = False
+        self._failing = False
         self.delivered = 0
         self.failed = 0
         self.given_up = 0
         self.lost = 0
         """Events that never got to the outbox."""
+
+    @property
+    def queued(self) -> int:
+        """Events that wait for the outbox."""
+        return len(self._events)
 
     def tell(self, event: Event) -> None:
         """Note that something happened."""
@@ -71,24 +84,49 @@ class Courier:
         """Begin to work."""
         self._tasks = [asyncio.create_task(self._write_down()), asyncio.create_task(self._deliver())]
 
-    async def close(self) -> None:
-        """Write down what is left, if the outbox can be reached; deliveries go on after a restart."""
+    def nudge(self) -> None:
+        """Look into the outbox now: somebody else has added to it."""
+        self._added.set()
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Write down what is left, if the outbox can be reached; deliveries go on after a restart.
+
+        Those that are due have so many seconds to be made before that.
+        """
+        if grace and self._tasks:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._drained()
         for task in (*self._tasks, *self._running):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._running, return_exceptions=True)
         self._tasks = []
-        if self._events:
-            await self._flush()
+        while self._events and await self._flush():
+            pass
+        self.lost += len(self._events)
+        try:
+            await self._outbox.release()
+        except Exception as error:
+            logger.warning("deliveries are let go of only later", reason=type(error).__name__)
+
+    async def _drained(self) -> None:
+        """Return when everything is written down and nothing more is tried now."""
+        self._idle.clear()
+        self._told.set()
+        self._added.set()
+        await self._idle.wait()
 
     async def _write_down(self) -> None:
         while True:
             await self._told.wait()
             self._told.clear()
-            while self._events and not await self._flush():
-                await self._sleep(_PAUSE)
+            while self._events:
+                if not await self._flush():
+                    await self._sleep(_PAUSE)
 
     async def _flush(self) -> bool:
         batch = [self._events.popleft() for _ in range(min(len(self._events), _BATCH))]
+        self._writing = True
         try:
             await self._outbox.add(batch)
         except asyncio.CancelledError:
@@ -96,10 +134,19 @@ class Courier:
             raise
         except Exception as error:
             self._events.extendleft(reversed(batch))
-            logger.error("events cannot be written down, trying again", reason=type(error).__name__)
+            self._fails("events cannot be written down, trying again", error)
             return False
+        finally:
+            self._writing = False
+        self._failing = False
         self._added.set()
         return True
+
+    def _fails(self, text: str, error: Exception) -> None:
+        """Log that the outbox is away, once each time that it is."""
+        if not self._failing:
+            logger.error(text, reason=type(error).__name__)
+        self._failing = True
 
     async def _deliver(self) -> None:
         while True:
@@ -108,8 +155,10 @@ class Courier:
             try:
                 wait = await self._round()
             except Exception as error:
-                logger.error("deliveries cannot be looked up, trying again", reason=type(error).__name__)
+                self._fails("deliveries cannot be looked up, trying again", error)
                 wait = _PAUSE
+            else:
+                self._failing = False
             await self._rest(wait)
 
     async def _rest(self, seconds: float | None) -> None:
@@ -126,23 +175,25 @@ class Courier:
 
     async def _round(self) -> float | None:
         """Start what is due; return how long nothing else will be, None when nothing waits."""
-        now = self._wall()
         room = _AT_ONCE - len(self._running)
-        for delivery in await self._outbox.due(now, _AT_ONCE + len(self._busy)):
-            lane = (delivery.endpoint.id, delivery.event.subject)
-            if room <= 0:
-                return None  # the end of one of those that run starts the next round
-            if lane not in self._busy:
-                room -= 1
-                self._busy.add(lane)
-                task = asyncio.create_task(self._try(delivery, lane))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-        due = await self._outbox.next_due()
-        # What is being tried stays due until it has an answer, which starts the next round.
-        return None if due is None else min(max(due - self._wall(), _PAUSE if self._busy else 0.0), _LONGEST)
+        if room <= 0:
+            return None  # the end of one of those that run starts the next round
+        now = self._wall()
+        claimed = await self._outbox.claim(now, room, self._at)
+        for delivery in claimed:
+            self._at[delivery.endpoint.id] += 1
+            task = asyncio.create_task(self._try(delivery))
+            self._running.add(task)
+            task.add_done_callback(functools.partial(self._tried, delivery.endpoint.id))
+        if not claimed and not self._events and not self._running and not self._writing:
+            self._idle.set()
+        due = await self._outbox.next_due(now)
+        longest = _LOOK_AGAIN if self._outbox.shared else _LONGEST
+        if due is None:
+            return longest if self._outbox.shared else None
+        return min(max(due - self._wall(), 0.0), longest)
 
-    async def _try(self, delivery: Delivery, lane: tuple[int, str]) -> None:
+    async def _try(self, delivery: Delivery) -> None:
         try:
             answer = await self._sender.send(delivery)
             if answer.good:
@@ -150,18 +201,22 @@ class Courier:
                 await self._outbox.delivered(delivery)
                 return
             self.failed += 1
-            failures = delivery.failures + 1
-            wait = again(failures, random.random(), answer.retry_after)  # noqa: S311 - jitter, not a secret
-            if answer.gone or wait is None:
+            now = self._wall()
+            wait = again(delivery.failures + 1, random.random(), answer.retry_after)  # noqa: S311 - jitter
+            if answer.gone or wait is None or now - delivery.since > PATIENCE:
                 self.given_up += 1
                 logger.warning("a delivery was given up", event_id=delivery.event.id, answer=answer.said)
-                await self._outbox.failed(delivery, answer.said, None)
+                await self._outbox.failed(delivery, answer.said, None, now)
             else:
-                await self._outbox.failed(delivery, answer.said, self._wall() + wait)
+                await self._outbox.failed(delivery, answer.said, now + wait, now)
         except Exception as error:
             # It stays in the outbox as it was, and is tried again: better twice than not at all.
             logger.error("a delivery could not be noted", reason=type(error).__name__)
             await self._sleep(_PAUSE)
-        finally:
-            self._busy.discard(lane)
-            self._added.set()
+
+    def _tried(self, endpoint: str, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._at[endpoint] -= 1
+        if not self._at[endpoint]:
+            del self._at[endpoint]
+        self._added.set()

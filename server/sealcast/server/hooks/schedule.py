@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DELAYS", "again"]
+__all__ = ["DELAYS", "PATIENCE", "again"]
 
 DELAYS: Final = (
     1.0,
@@ -20,6 +20,12 @@ DELAYS: Final = (
     12 * 3600.0,
 )
 """Seconds after each failure; after the last one, a bit more than a day in all, it is given up."""
+
+PATIENCE: Final = 1.5 * 86_400.0
+"""Seconds after which what has waited so long is given up at its next failure.
+
+When a receiver was away for days, what waited behind the first delivery must not have the same days again.
+"""
 
 
 def again(failures: int, chance: float, retry_after: float | None = None) -> float | None:

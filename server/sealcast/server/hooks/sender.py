@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import ipaddress
-import socket
+import ssl
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-import httpx
+import httpcore
 
 from sealcast.protocol.version import __version__
 
 from .outbox import Delivery
+from .reach import Reach, Unreachable
 from .signature import headers
 
-__all__ = ["Answer", "HttpSender", "Sender", "check_url"]
+__all__ = ["URL_MAX", "Answer", "HttpSender", "Sender", "check_url", "retry_after"]
 
 TIMEOUT: Final = 10.0
+URL_MAX: Final = 2048
 _READ_MOST: Final = 4096
 _TOLD_MOST: Final = 200
 
@@ -45,6 +47,8 @@ class Sender(Protocol):
 
 def check_url(url: str, *, insecure: bool) -> str | None:
     """Return what is wrong with an endpoint's address, or None; *insecure* allows ``http``."""
+    if not url.isascii() or not url.isprintable() or " " in url or len(url) > URL_MAX:
+        return f"it must have at most {URL_MAX} printable ASCII characters and no space"
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -68,74 +72,90 @@ class HttpSender:
     configured as an endpoint must not become a way into the network that the relay stands in.
 
     Args:
-        node: this process's name, which stands in the body.
         private: whether loopback and private addresses may be reached.
+        timeout: seconds that a try may take.
+        authorities: a PEM file of issuers to trust in place of the system's.
 
     """
 
-    def __init__(self, node: str, *, private: bool = False) -> None:
-        self._node = node
-        self._private = private
-        self._client = httpx.AsyncClient(
-            timeout=TIMEOUT,
-            follow_redirects=False,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-            headers={"user-agent": f"sealcast/{__version__}", "content-type": "application/json"},
+    def __init__(self, *, private: bool = False, timeout: float = TIMEOUT, authorities: str = "") -> None:
+        self._timeout = timeout
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(cafile=authorities or None),
+            max_connections=64,
+            max_keepalive_connections=16,
+            keepalive_expiry=30.0,
+            network_backend=Reach(private=private),
         )
 
     async def close(self) -> None:
         """Close the connections that are kept."""
-        await self._client.aclose()
+        await self._pool.aclose()
 
     async def send(self, delivery: Delivery) -> Answer:
         """Make one try; never raises for what the receiver does."""
         endpoint, event = delivery.endpoint, delivery.event
-        body = event.body(self._node)
-        signed = headers(event.id, int(time.time()), body, endpoint.secrets)
+        body = event.body
+        sent = {
+            "host": urlsplit(endpoint.url).netloc,
+            "user-agent": f"sealcast/{__version__}",
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "accept": "*/*",
+            **headers(event.id, int(time.time()), body, endpoint.secrets),
+        }
         try:
-            async with asyncio.timeout(TIMEOUT):
-                if not self._private:
-                    await self._check_reachable(endpoint.url)
-                async with self._client.stream(
-                    "POST", endpoint.url, content=body, headers=signed
-                ) as response:
-                    read = 0
-                    async for part in response.aiter_raw(_READ_MOST):
-                        read += len(part)
-                        if read >= _READ_MOST:
-                            break
-                    return _answer(response)
-        except TimeoutError:
-            return Answer(False, f"no answer within {TIMEOUT:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, _Unreachable) as error:
-            return Answer(False, (str(error) or type(error).__name__)[:_TOLD_MOST])
+            async with asyncio.timeout(self._timeout):
+                return await self._post(endpoint.url, list(sent.items()), body)
+        except (TimeoutError, httpcore.TimeoutException):
+            return Answer(False, f"no answer within {self._timeout:g} s")
+        except ssl.SSLError as error:
+            return Answer(False, f"TLS: {error.reason or 'failed'}"[:_TOLD_MOST])
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            OSError,
+            ValueError,
+        ) as error:
+            return Answer(False, _told(error))
 
-    async def _check_reachable(self, url: str) -> None:
-        host = urlsplit(url).hostname or ""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        for *_, address in found:
-            if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
-                raise _Unreachable("its name leads to a private address; hooks.private allows that")
-
-
-class _Unreachable(Exception):
-    """An address that must not be connected to."""
+    async def _post(self, url: str, sent: Sequence[tuple[str, str]], body: bytes) -> Answer:
+        async with self._pool.stream("POST", url, headers=sent, content=body) as response:
+            read = 0
+            async for part in response.aiter_stream():
+                read += len(part)
+                if read >= _READ_MOST:
+                    break
+            return _answer(response)
 
 
-def _answer(response: httpx.Response) -> Answer:
-    status = response.status_code
+def _told(error: BaseException) -> str:
+    """Say what went wrong: our own words, or those of the system, never the receiver's."""
+    if isinstance(error, Unreachable):
+        return str(error)
+    if isinstance(error, httpcore.ConnectError):
+        return f"no connection: {error}"[:_TOLD_MOST]
+    return f"the connection failed: {type(error).__name__}"
+
+
+def _answer(response: httpcore.Response) -> Answer:
+    status = response.status
     if 200 <= status < 300:
         return Answer(True, str(status))
-    return Answer(False, str(status), _retry_after(response.headers.get("retry-after", "")), status == 410)
+    return Answer(False, str(status), retry_after(_header(response, b"retry-after")), status == 410)
 
 
-def _retry_after(text: str) -> float | None:
+def _header(response: httpcore.Response, name: bytes) -> str:
+    found = (value for each, value in response.headers if each.lower() == name)
+    return next(found, b"").decode("ascii", "replace")
+
+
+def retry_after(text: str) -> float | None:
     """Read the header (RFC 9110 §10.2.3): seconds, or a date."""
     if text.isascii() and text.isdigit():
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

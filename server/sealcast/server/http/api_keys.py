@@ -39,6 +39,7 @@ Scope = Literal[
     "nodes:read",
     "blocks:write",
     "metrics:read",
+    "webhooks:write",
 ]
 """What a key may be good for."""
 

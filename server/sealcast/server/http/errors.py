@@ -59,6 +59,7 @@ PROBLEMS: Final = _table(
     Problem(409, "has_secondary", "the app has two certificates", "disable and delete the secondary first"),
     Problem(409, "no_secondary", "the app has no enabled secondary certificate", "add one first"),
     Problem(409, "too_many_rules", "the app has as many rules as it may have", "lift some, or wait"),
+    Problem(409, "too_many_webhooks", "the app has as many webhooks as it may", "delete one first"),
     Problem(
         409,
         "request_in_progress",

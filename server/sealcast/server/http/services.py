@@ -22,6 +22,7 @@ from .errors import ApiError
 
 if TYPE_CHECKING:
     from ..figures.exposition import Exposition
+    from ..hooks.service import Hooks
     from ..store.store import Store
 
 __all__ = ["Audit", "Services", "ServicesOf", "log_change"]
@@ -55,6 +56,8 @@ class Services:
     store: Store | None = None
     """None where there is no database."""
     audit: Audit = log_change
+    hooks: Hooks | None = None
+    """Webhooks, where there is a database: their counts, and changes that hold at once."""
     figures: Exposition | None = None
     """What `/metrics` shows; None where nobody counts."""
     readiness: Readiness | None = None

@@ -10,14 +10,14 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from .database import Database
 from .records import AppRecord, CertificateRecord, Missing, Taken, WrongState
 from .rules import forget_rules
-from .schema import App, Certificate
+from .schema import App, Certificate, Webhook
 
 __all__ = ["Apps"]
 
@@ -107,7 +107,7 @@ class Apps:
             return self._changed(app)
 
     async def delete(self, app_id: str) -> None:
-        """Delete an app that is disabled, with its certificates and the keys for it alone.
+        """Delete an app that is disabled, with its certificates, webhooks and the keys for it alone.
 
         Raises WrongState while it is enabled.
         """
@@ -117,6 +117,7 @@ class Apps:
                 raise WrongState("app_enabled", "the app is enabled; disable it first")
             await session.delete(app)
             await forget_rules(session, app_id, self._now())
+            await session.execute(delete(Webhook).where(Webhook.app_id == app_id))
 
     # --- certificates ---
 

@@ -8,9 +8,11 @@ from .accounts import Accounts
 from .answers import Answers
 from .apps import Apps
 from .database import Database
+from .deliveries import Deliveries
 from .keys import Keys
 from .migrate import migrate, require_current
 from .rules import BanTable, RevocationTable
+from .webhooks import Webhooks
 
 __all__ = ["Store"]
 
@@ -35,6 +37,8 @@ class Store:
         self.answers = Answers(self.database, now)
         self.bans = BanTable(self.database, now)
         self.revocations = RevocationTable(self.database, now)
+        self.webhooks = Webhooks(self.database, now)
+        self.deliveries = Deliveries(self.database)
 
     async def open(self) -> None:
         """Open the database. An embedded one is migrated.

@@ -6,7 +6,19 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, bans, certificates, channels, keys, members, messages, nodes, revocations, usage
+from . import (
+    apps,
+    bans,
+    certificates,
+    channels,
+    keys,
+    members,
+    messages,
+    nodes,
+    revocations,
+    usage,
+    webhooks,
+)
 
 __all__ = ["ROUTERS"]
 
@@ -21,5 +33,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     messages.router,
     nodes.router,
     usage.router,
+    webhooks.router,
 )
 """All of them."""

@@ -158,7 +158,7 @@ async def enable_app(services: ServicesOf, caller: CallerOf, app_id: AppIdOf) ->
 
 @router.delete("/apps/{app_id}", status_code=204, openapi_extra=scoped("apps:write"))
 async def delete_app(services: ServicesOf, caller: CallerOf, app_id: AppIdOf) -> Response:
-    """Delete an app that is disabled, with its certificates, and the API keys for it alone."""
+    """Delete an app that is disabled, with its certificates, webhooks, and the API keys for it alone."""
     if caller.app_id is not None:
         raise ApiError("forbidden", "the key is for this app, and cannot delete it")
     await services.changeable(app_id).apps.delete(app_id)
