@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "genkey": "keys:genkey",
     "apps": "apps:app",
     "keys": "api_keys:app",
+    "blocks": "blocks:app",
     "admin": "admin:app",
     "migrate": "admin:migrate",
     "identity": "identity:app",

@@ -16,6 +16,7 @@ from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
 from .interfaces import Keep
+from .networks import network_of, spelled
 
 __all__ = [
     "AppConfig",
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "DatabaseConfig",
     "DeliveryPolicy",
+    "GuardConfig",
     "LogConfig",
     "ServerConfig",
     "StorageConfig",
@@ -56,6 +58,11 @@ def _checked_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _checked_network(text: str) -> str:
+    return spelled(network_of(text))
+
+
+_Networks = tuple[Annotated[str, AfterValidator(_checked_network)], ...]
 _AppId = Annotated[str, AfterValidator(names.app_id)]
 _Certificate = Annotated[SecretStr, AfterValidator(_checked_secret)]
 
@@ -89,6 +96,10 @@ class ServerConfig(_Section):
         2_000, "connections in the handshake at the same time; the oldest gives way", ge=1
     )
     backlog: int = _option(1024, "connections that the system queues before they are accepted", ge=1)
+    proxy_protocol: Literal["off", "required"] = _option(
+        "off",
+        "`required`: connections from `guard.trusted_proxies` begin with a PROXY header, version 1 or 2",
+    )
     drain_spread: float = _option(
         5.0, "clients are told to come back after a random part of this", unit="s", ge=0, le=3600
     )
@@ -130,6 +141,49 @@ class ServerConfig(_Section):
                 " internal_tls_key, or internal_clear = true behind something that has TLS"
             )
         return self
+
+
+class GuardConfig(_Section):
+    """Who may knock at the public port how often, and who is kept out. SIGHUP reads all of it again."""
+
+    enabled: bool = _option(True, "block addresses for a while after repeated malicious requests")
+    allow: _Networks = _option(
+        ("127.0.0.0/8", "::1"),
+        "addresses and networks that are never blocked by themselves, and not limited here",
+    )
+    deny: _Networks = _option((), "addresses and networks that are kept out; goes before `allow`")
+    trusted_proxies: _Networks = _option(
+        (), "proxies that are believed who their clients are; they are never blocked or limited themselves"
+    )
+    forwarded: Literal["x-forwarded-for", "forwarded", "none"] = _option(
+        "x-forwarded-for", "the header in which trusted proxies say it"
+    )
+    threshold: float = _option(100.0, "points of offences at which an address is blocked", ge=1, le=1e6)
+    half_life: float = _option(300.0, "time in which points fade to the half", unit="s", ge=1, le=86_400)
+    credit: float = _option(
+        4.0, "how many thresholds more it takes at most where many members join properly", ge=0, le=100
+    )
+    block: float = _option(
+        60.0, "the first block; each further one is 4 times longer", unit="s", ge=1, le=86_400
+    )
+    block_max: float = _option(86_400.0, "the longest block", unit="s", ge=1, le=30 * 86_400)
+    forgive: float = _option(
+        6 * 3600.0, "time without a block that takes one step of that back", unit="s", ge=1, le=30 * 86_400
+    )
+    ipv4_prefix: int = _option(32, "bits of an IPv4 address that count as one address", ge=8, le=32)
+    ipv6_prefix: int = _option(64, "the same of an IPv6 address", ge=16, le=128)
+    addresses: int = _option(
+        50_000, "addresses that are remembered, and as many that are blocked", ge=100, le=10_000_000
+    )
+    connections_per_address: int = _option(
+        2_000, "connections of one address at the same time; 0: any number", ge=0, le=10**9
+    )
+    connects_per_address: int = _option(
+        3_000, "handshakes of one address; 0: any number", unit="/min", ge=0, le=10**9
+    )
+    handshakes_per_address: int = _option(
+        500, "connections of one address in the handshake at the same time; 0: any number", ge=0, le=10**9
+    )
 
 
 class StorageConfig(_Section):
@@ -260,11 +314,17 @@ class AppRates(_Section):
     messages_per_connection: int = _option(10_000, "messages of one connection", unit="/s", ge=0, le=10**9)
     messages_per_address: int = _option(0, "messages of one address", unit="/s", ge=0, le=10**9)
     messages_per_app: int = _option(0, "messages of the app on this node", unit="/s", ge=0, le=10**9)
+    joins_per_user: int = _option(
+        240, "joins and renewals of one user, with a good token each", unit="/min", ge=0, le=10**9
+    )
     joins_per_address: int = _option(
-        0, "join and renew attempts from one address", unit="/min", ge=0, le=10**9
+        12_000, "join and renew attempts from one address", unit="/min", ge=0, le=10**9
     )
     joins_per_app: int = _option(
         0, "join and renew attempts in the app on this node", unit="/min", ge=0, le=10**9
+    )
+    connections_per_app: int = _option(
+        60_000, "new connections of the app on this node", unit="/min", ge=0, le=10**9
     )
 
     @classmethod
@@ -392,10 +452,17 @@ class Config(_Section):
     """Everything that a relay is started with."""
 
     server: ServerConfig = ServerConfig()
+    guard: GuardConfig = GuardConfig()
     storage: StorageConfig = StorageConfig()
     database: DatabaseConfig = DatabaseConfig()
     log: LogConfig = LogConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
+
+    @model_validator(mode="after")
+    def _knows_its_proxies(self) -> Config:
+        if self.server.proxy_protocol == "required" and not self.guard.trusted_proxies:
+            raise ValueError("server.proxy_protocol needs guard.trusted_proxies: whom it is required from")
+        return self
 
     @model_validator(mode="after")
     def _apps_differ(self) -> Config:

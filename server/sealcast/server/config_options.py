@@ -14,7 +14,15 @@ from pydantic import BaseModel, SecretStr
 
 from sealcast.protocol.quantities import show_seconds, show_size
 
-from .config import AppConfig, ChannelConfig, DatabaseConfig, LogConfig, ServerConfig, StorageConfig
+from .config import (
+    AppConfig,
+    ChannelConfig,
+    DatabaseConfig,
+    GuardConfig,
+    LogConfig,
+    ServerConfig,
+    StorageConfig,
+)
 
 __all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "CHANNEL", "PREFIXES", "PROCESS", "Option"]
 
@@ -35,6 +43,8 @@ class Option:
     """Whether it is not to be shown; the environment may name a file that holds it."""
     choices: tuple[str, ...]
     """The texts it may be; empty when it may be others."""
+    many: bool = False
+    """Whether it is a list of texts; the environment has them with commas between."""
 
     @property
     def name(self) -> str:
@@ -51,6 +61,8 @@ class Option:
         """The default as a person would write it: ``25s``, ``256KiB``, ``false``; empty for none."""
         if self.default is None or self.default is ... or self.default == ():
             return ""
+        if self.many:
+            return ", ".join(self.default)
         if self.unit == "s":
             return show_seconds(self.default)
         if self.unit in ("B", "B/s") and self.default:
@@ -77,6 +89,7 @@ def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
             secret=kind is SecretStr,
             number=kind in (int, float, int | None, float | None),
             choices=_choices(kind),
+            many=get_origin(kind) is tuple,
         )
 
 
@@ -88,6 +101,7 @@ def _choices(kind: Any) -> tuple[str, ...]:
 
 PROCESS: Final = (
     *_walk(ServerConfig, "server"),
+    *_walk(GuardConfig, "guard"),
     *_walk(StorageConfig, "storage"),
     *_walk(DatabaseConfig, "database"),
     *_walk(LogConfig, "log"),
@@ -108,5 +122,7 @@ APP_ENVIRONMENT: Final = {
 }
 """The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
 
-PREFIXES: Final = tuple(f"SEALCAST_{part}_" for part in ("SERVER", "STORAGE", "DATABASE", "LOG", "APP"))
+PREFIXES: Final = tuple(
+    f"SEALCAST_{part}_" for part in ("SERVER", "GUARD", "STORAGE", "DATABASE", "LOG", "APP")
+)
 """Variables that begin so are the relay's; an unknown one is a mistake."""

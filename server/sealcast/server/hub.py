@@ -20,6 +20,7 @@ from .presence import PresencePolicy
 from .sharing import Sharing
 from .turns import Tick, Turns
 from .visitor import Visitor
+from .warden import Warden
 from .witness import Nobody, Witness
 
 __all__ = ["App", "Full", "Hub"]
@@ -81,6 +82,7 @@ class Hub:
         self.wheel = TimingWheel(clock.monotonic(), tick=0.05, slots=2048)
         self.draining = False
         self.witness: Witness = witness or Nobody()
+        self.warden = Warden(config.guard, clock, self.metrics, self.witness.address_blocked)
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
         self._call_later = call_later

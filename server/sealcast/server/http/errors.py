@@ -70,6 +70,9 @@ PROBLEMS: Final = _table(
         "a request with this idempotency key was begun and never finished",
         "look whether it was carried out, and use another key",
     ),
+    Problem(
+        409, "too_many_blocks", "as many networks are kept out as can be", "lift some, or block wider ones"
+    ),
     Problem(413, "body_too_large", "the body is larger than it may be", "send less"),
     Problem(
         422, "idempotency_key_reused", "this idempotency key belongs to another request", "use a new one"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, Double, ForeignKey, LargeBinary, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-__all__ = ["Account", "AnsweredRequest", "ApiKey", "App", "Certificate", "Table"]
+__all__ = ["Account", "AddressBlock", "AnsweredRequest", "ApiKey", "App", "Certificate", "Table"]
 
 
 class Table(DeclarativeBase):
@@ -101,3 +101,15 @@ class AnsweredRequest(Table):
     status: Mapped[int | None]
     body: Mapped[bytes | None]
     created: Mapped[float] = mapped_column(index=True)
+
+
+class AddressBlock(Table):
+    """A network that an operator keeps out."""
+
+    __tablename__ = "address_blocks"
+
+    network: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(200))
+    created: Mapped[float]
+    until: Mapped[float | None]
+    actor: Mapped[str] = mapped_column(String(128))

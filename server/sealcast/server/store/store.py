@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .accounts import Accounts
 from .answers import Answers
 from .apps import Apps
+from .blocks import Blocks
 from .database import Database
 from .keys import Keys
 from .migrate import migrate, require_current
@@ -32,6 +33,7 @@ class Store:
         self.keys = Keys(self.database, now)
         self.accounts = Accounts(self.database, now)
         self.answers = Answers(self.database, now)
+        self.blocks = Blocks(self.database, now)
 
     async def open(self) -> None:
         """Open the database. An embedded one is migrated.

@@ -6,9 +6,14 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, certificates, keys
+from . import apps, blocks, certificates, keys
 
 __all__ = ["ROUTERS"]
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (apps.router, certificates.router, keys.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    apps.router,
+    certificates.router,
+    keys.router,
+    blocks.router,
+)
 """All of them."""
