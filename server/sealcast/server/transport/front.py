@@ -1,8 +1,8 @@
 """What comes before TLS and HTTP: is the address welcome at all, and what does the proxy say before it.
 
 Used where there is TLS or a PROXY header; elsewhere the loop's own server is good enough. A blocked address
-is closed as soon as it is accepted, and costs no handshake of TLS. The header stands in clear before TLS; it is
-read from the socket to its last byte and not one further, which the loops' transports would do.
+is closed as soon as it is accepted, and costs no handshake of TLS. The header stands in clear before TLS; it
+is read from the socket to its last byte and not one further, as the loops' transports would do.
 """
 
 from __future__ import annotations

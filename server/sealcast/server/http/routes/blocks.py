@@ -1,4 +1,4 @@
-"""Addresses that are kept out: list, block, lift. They are the relay's: a key for one app does nothing here."""
+"""Addresses that are kept out: list, block, lift. They are the relay's: keys for one app do nothing."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def list_blocks(services: ServicesOf, caller: CallerOf, asked: PageAskedOf
 
 @router.post("/blocks", status_code=201, openapi_extra=scoped("blocks:write"))
 async def block(services: ServicesOf, caller: CallerOf, new: NewBlock) -> BlockView:
-    """Keep a network out from now on; connections that are there stay. Replaces a block of the same network."""
+    """Keep a network out from now on; who is inside stays. Replaces a block of the same network."""
     _for_all(caller)
     now = services.clock.wall()
     until = None if new.seconds is None else now + new.seconds
