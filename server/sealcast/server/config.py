@@ -173,7 +173,7 @@ class GuardConfig(_Section):
     ipv4_prefix: int = _option(32, "bits of an IPv4 address that count as one address", ge=8, le=32)
     ipv6_prefix: int = _option(64, "the same of an IPv6 address", ge=16, le=128)
     addresses: int = _option(
-        50_000, "addresses that are remembered, and as many that are blocked", ge=100, le=10_000_000
+        50_000, "addresses that are remembered, and as many that are blocked", ge=1, le=10_000_000
     )
     connections_per_address: int = _option(
         2_000, "connections of one address at the same time; 0: any number", ge=0, le=10**9

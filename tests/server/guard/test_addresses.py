@@ -1,4 +1,4 @@
-"""Addresses, networks, and what proxies say of their clients: headers and the PROXY protocol, without sockets."""
+"""Addresses, networks, and what proxies say of their clients, without sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points, blocks and what is forgotten, with time as an argument; the office is the case that matters most."""
+"""Points, blocks and what is forgotten, with time as an argument."""
 
 from __future__ import annotations
 
