@@ -193,7 +193,8 @@ class Answering(Sending):
 
     def _joins_too_soon(self, ref: int) -> bool:
         now = self._hub.clock.monotonic()
-        over = self._app.quotas.over(self._address, now)
+        counted = "" if self._hub.warden.free(self._address) else self._address
+        over = self._app.quotas.over(counted, now)
         buckets = (self._joins, *(bucket for quota in over for bucket in quota.joins))
         shortage = take_all([(bucket, 1.0) for bucket in buckets], now)
         if shortage is not None:

@@ -120,10 +120,11 @@ class Quotas:
     def over(self, address: str, now: float) -> tuple[Quota, ...]:
         """Return the quotas over a connection from *address*: the app's, and the address's if there is one.
 
-        An IPv6 network of 64 bits, which is what one peer has, counts as one address. When there are too
-        many, that which was not asked for for the longest time is forgotten, and starts afresh.
+        Without an address there is only the app's. An IPv6 network of 64 bits, which is what one peer has,
+        counts as one address. When there are too many, that which was not asked for for the longest time is
+        forgotten, and starts afresh.
         """
-        if not self._by_address:
+        if not self._by_address or not address:
             return (self._app,)
         network = _network(address)
         quota = self._addresses.pop(network, None) or Quota(self._rates, "address", now)

@@ -121,6 +121,10 @@ class Warden:
         blocked = self._guard.block_of(key, self._clock.monotonic()) is not None
         return Standing(key, "blocked" if blocked else "")
 
+    def free(self, text: str) -> bool:
+        """Whether an address is neither blocked by itself nor limited."""
+        return not self.standing(text).key
+
     def knock(self, key: str) -> Shortage | None:
         """Ask for one more connection of an address; None: it may come in."""
         if not key:
