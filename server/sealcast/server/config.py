@@ -7,16 +7,19 @@ The TOML file, the environment (``SEALCAST_SECTION_KEY``), the command line's fl
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .config_guard import GuardConfig
+from .config_rates import AppRates
+from .config_section import Section as _Section
+from .config_section import option as _option
 from .interfaces import Keep
-from .networks import network_of, spelled
 
 __all__ = [
     "AppConfig",
@@ -58,21 +61,8 @@ def _checked_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-def _checked_network(text: str) -> str:
-    return spelled(network_of(text))
-
-
-_Networks = tuple[Annotated[str, AfterValidator(_checked_network)], ...]
 _AppId = Annotated[str, AfterValidator(names.app_id)]
 _Certificate = Annotated[SecretStr, AfterValidator(_checked_secret)]
-
-
-def _option(default: Any, doc: str, *, unit: str = "", **bounds: Any) -> Any:
-    return Field(default, description=doc, json_schema_extra={"unit": unit}, **bounds)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class ServerConfig(_Section):
@@ -141,49 +131,6 @@ class ServerConfig(_Section):
                 " internal_tls_key, or internal_clear = true behind something that has TLS"
             )
         return self
-
-
-class GuardConfig(_Section):
-    """Who may knock at the public port how often, and who is kept out. SIGHUP reads all of it again."""
-
-    enabled: bool = _option(True, "block addresses for a while after repeated malicious requests")
-    allow: _Networks = _option(
-        ("127.0.0.0/8", "::1"),
-        "addresses and networks that are never blocked by themselves, and not limited here",
-    )
-    deny: _Networks = _option((), "addresses and networks that are kept out; goes before `allow`")
-    trusted_proxies: _Networks = _option(
-        (), "proxies that are believed who their clients are; they are never blocked or limited themselves"
-    )
-    forwarded: Literal["x-forwarded-for", "forwarded", "none"] = _option(
-        "x-forwarded-for", "the header in which trusted proxies say it"
-    )
-    threshold: float = _option(100.0, "points of offences at which an address is blocked", ge=1, le=1e6)
-    half_life: float = _option(300.0, "time in which points fade to the half", unit="s", ge=1, le=86_400)
-    credit: float = _option(
-        4.0, "how many thresholds more it takes at most where many members join properly", ge=0, le=100
-    )
-    block: float = _option(
-        60.0, "the first block; each further one is 4 times longer", unit="s", ge=1, le=86_400
-    )
-    block_max: float = _option(86_400.0, "the longest block", unit="s", ge=1, le=30 * 86_400)
-    forgive: float = _option(
-        6 * 3600.0, "time without a block that takes one step of that back", unit="s", ge=1, le=30 * 86_400
-    )
-    ipv4_prefix: int = _option(32, "bits of an IPv4 address that count as one address", ge=8, le=32)
-    ipv6_prefix: int = _option(64, "the same of an IPv6 address", ge=16, le=128)
-    addresses: int = _option(
-        50_000, "addresses that are remembered, and as many that are blocked", ge=1, le=10_000_000
-    )
-    connections_per_address: int = _option(
-        2_000, "connections of one address at the same time; 0: any number", ge=0, le=10**9
-    )
-    connects_per_address: int = _option(
-        3_000, "handshakes of one address; 0: any number", unit="/min", ge=0, le=10**9
-    )
-    handshakes_per_address: int = _option(
-        500, "connections of one address in the handshake at the same time; 0: any number", ge=0, le=10**9
-    )
 
 
 class StorageConfig(_Section):
@@ -290,47 +237,6 @@ class AppLimits(_Section):
     locks: int = _option(32, "locks of one channel", ge=0, le=LOCKS_MAX)
     locks_total: int = _option(10_000, "locks of all channels of the app on this node", ge=0)
     lock_ttl: float = _option(300.0, "longest time for which a lock may be held", unit="s", ge=1, le=86400)
-
-
-class AppRates(_Section):
-    """How fast the members of an app may send and join; `welcome` announces it. 0 takes a limit away.
-
-    Bytes count envelopes too. A member is one connection in one channel; an address is one of IPv4, or
-    an IPv6 network of 64 bits.
-    """
-
-    burst: float = _option(2.0, "how much of these may come at once, in time", unit="s", ge=0.1, le=60)
-    frames_per_member: int = _option(10_000, "frames and messages of one member", unit="/s", ge=0, le=10**9)
-    frames_per_connection: int = _option(
-        20_000, "frames and messages of one connection", unit="/s", ge=0, le=10**9
-    )
-    frames_per_address: int = _option(0, "frames and messages of one address", unit="/s", ge=0, le=10**9)
-    frames_per_app: int = _option(0, "frames and messages of the app on this node", unit="/s", ge=0, le=10**9)
-    bytes_per_member: int = _option(32 * 2**20, "bytes of one member", unit="B/s", ge=0, le=2**32 - 1)
-    bytes_per_connection: int = _option(64 * 2**20, "bytes of one connection", unit="B/s", ge=0, le=2**32 - 1)
-    bytes_per_address: int = _option(0, "bytes of one address", unit="B/s", ge=0, le=2**32 - 1)
-    bytes_per_app: int = _option(0, "bytes of the app on this node", unit="B/s", ge=0, le=2**32 - 1)
-    messages_per_member: int = _option(5_000, "messages of one member", unit="/s", ge=0, le=10**9)
-    messages_per_connection: int = _option(10_000, "messages of one connection", unit="/s", ge=0, le=10**9)
-    messages_per_address: int = _option(0, "messages of one address", unit="/s", ge=0, le=10**9)
-    messages_per_app: int = _option(0, "messages of the app on this node", unit="/s", ge=0, le=10**9)
-    joins_per_user: int = _option(
-        240, "joins and renewals of one user, with a good token each", unit="/min", ge=0, le=10**9
-    )
-    joins_per_address: int = _option(
-        12_000, "join and renew attempts from one address", unit="/min", ge=0, le=10**9
-    )
-    joins_per_app: int = _option(
-        0, "join and renew attempts in the app on this node", unit="/min", ge=0, le=10**9
-    )
-    connections_per_app: int = _option(
-        60_000, "new connections of the app on this node", unit="/min", ge=0, le=10**9
-    )
-
-    @classmethod
-    def unlimited(cls) -> AppRates:
-        """Return rates without any limit."""
-        return cls(**{name: 0 for name in cls.model_fields if name != "burst"})
 
 
 class AppHistory(_Section):

@@ -16,10 +16,11 @@ from ..limits import Shortage
 from ..logs import logger
 from ..metrics import Metrics
 from ..warden import Warden
+from .door import Door, Refusal
 from .forwarded import client_of
 from .front import Acceptor, Front, listening
 from .tls import Certificate
-from .websocket import Connection, Door, Refusal
+from .websocket import Connection
 
 __all__ = ["Listener", "Tenants"]
 

@@ -13,7 +13,7 @@ import math
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -24,11 +24,11 @@ from sealcast.protocol.codes import end
 from sealcast.protocol.controls import CLIENT_CONTROL_MAX
 from sealcast.protocol.names import SUBPROTOCOL
 
-from ..clock import Clock, TimingWheel
 from ..interfaces import Receiver
+from .door import Door, peer_of
 from .lane import frame_size, take
 
-__all__ = ["Connection", "Door", "Refusal", "peer_of"]
+__all__ = ["Connection"]
 
 _HEAD_MAX: Final = 16 * 1024
 """Bytes of a handshake request. The library takes 128 header lines of 8 KiB each, from anybody."""
@@ -54,44 +54,8 @@ def _discard(data: bytes) -> None:
     """Write to nowhere."""
 
 
-class Refusal(NamedTuple):
-    """How a handshake is refused."""
-
-    status: HTTPStatus
-    text: str
-    retry_after: float | None = None
-    """Seconds after which it makes sense to come back."""
-
-
 _GONE: Final = asyncio.Protocol()
 """Has what is left of a connection that was not taken at all."""
-
-
-class Door:
-    """What a connection asks of its listener, before and after the handshake."""
-
-    clock: Clock
-    wheel: TimingWheel
-    handshake: float
-    """Seconds that a handshake may take."""
-    close: float
-    """Seconds that a closing connection may linger."""
-
-    def opened(self, connection: Connection) -> bool:
-        """Note a connection whose handshake has begun; False: it is not to be taken."""
-        raise AssertionError
-
-    def judge(self, connection: Connection, request: Request) -> Refusal | int:
-        """Say how to answer a handshake: a refusal, or the largest message that will be accepted."""
-        raise AssertionError
-
-    def accept(self, connection: Connection, request: Request) -> Receiver:
-        """Make the core of a connection whose handshake is done."""
-        raise AssertionError
-
-    def closed(self, connection: Connection) -> None:
-        """Note that a connection is gone."""
-        raise AssertionError
 
 
 _FAILURES: Final = {1002: "protocol_error", 1007: "protocol_error", 1009: "too_big", 1011: "internal_error"}
@@ -130,12 +94,6 @@ class _ServerProtocol(ServerProtocol):
         frame, self.pong = self.pong, None
         if frame is not None and self.state is State.OPEN:
             super().send_frame(frame)
-
-
-def peer_of(transport: asyncio.BaseTransport) -> str:
-    """Return the address at the other end; empty when it has none."""
-    peer = transport.get_extra_info("peername")
-    return peer[0] if isinstance(peer, tuple) else ""
 
 
 class Connection(asyncio.Protocol):
