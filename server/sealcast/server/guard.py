@@ -112,7 +112,7 @@ class Guard:
     def block_of(self, key: str, now: float) -> Block | None:
         """Return the block that keeps this address out now, or None."""
         found = self._blocked.get(key)
-        if found is None:
+        if found is None or not self.rules.enabled:
             return None
         block, standing = found
         if now < block.until:

@@ -147,6 +147,14 @@ def test_when_it_is_off_nobody_is_blocked() -> None:
     assert not any(guard(enabled=False).offend(HERE, "protocol_error", 0.0) for _ in range(100))
 
 
+def test_switching_it_off_lets_in_who_was_blocked() -> None:
+    one = guard()
+    blocked(one)
+    one.rules = GuardConfig(enabled=False)
+    assert one.block_of(HERE, 1.0) is None
+    assert list(one.blocks(1.0)) == []
+
+
 def test_a_flood_of_addresses_frees_nobody_and_takes_no_more_memory() -> None:
     one = guard(addresses=100)
     bad = [blocked(one, key=f"198.51.100.{number}").key for number in range(50)]

@@ -60,7 +60,8 @@ async def test_a_trusted_proxy_is_believed_everywhere(lab: Lab, guarded: Guarded
     await guarded.forge(relay, guarded.PROXY, 20, additional_headers=header)
     assert guarded.blocks.told == [(lab.APP, CLIENT, "invalid_token", 60.0)]
     head = await guarded.answer(relay, guarded.PROXY, f"X-Forwarded-For: {CLIENT}")
-    assert head.startswith(b"HTTP/1.1 403 ")
+    assert head.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nRetry-After: 60\r\n" in head
     other = await guarded.status(relay, guarded.PROXY, "X-Forwarded-For: 203.0.113.8")
     assert other == 101, "the proxy, and whoever else comes through it, is not blocked"
     assert await guarded.status(relay, guarded.PROXY) == 101
@@ -102,7 +103,7 @@ async def test_ipv6_clients_are_counted_by_network(lab: Lab, guarded: Guarded) -
         header = {"X-Forwarded-For": f"2001:db8:1:2::{host:x}"}
         await guarded.forge(relay, guarded.PROXY, 1, additional_headers=header)
     assert guarded.blocks.told == [(lab.APP, "2001:db8:1:2::/64", "invalid_token", 60.0)]
-    assert await guarded.status(relay, guarded.PROXY, "X-Forwarded-For: 2001:db8:1:2:ffff::1") == 403
+    assert await guarded.status(relay, guarded.PROXY, "X-Forwarded-For: 2001:db8:1:2:ffff::1") == 429
     assert await guarded.status(relay, guarded.PROXY, "X-Forwarded-For: 2001:db8:1:3::1") == 101
 
 

@@ -27,7 +27,11 @@ __all__ = ["Listener", "Tenants"]
 _PREFIX: Final = "/v1/"
 _NOT_FOUND: Final = Refusal(HTTPStatus.NOT_FOUND, "no such app here; connect to /v1/{app_id}\n")
 _FORBIDDEN: Final = Refusal(HTTPStatus.FORBIDDEN, "this origin is not allowed here\n")
-_KEPT_OUT: Final = Refusal(HTTPStatus.FORBIDDEN, "this address is not allowed here\n")
+_KEPT_OUT: Final = {
+    "denied": Refusal(HTTPStatus.FORBIDDEN, "this address is not allowed here\n"),
+    # Who shares the address with an offender is to come back: clients stay away after a 403.
+    "blocked": Refusal(HTTPStatus.TOO_MANY_REQUESTS, "this address is kept out for a while\n", 60.0),
+}
 _FULL: Final = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "no room now; come back later\n", 5.0)
 # A control is at most 16 KiB; envelope and ref come before the descriptor.
 _CONTROL_MAX: Final = 16 * 1024
@@ -196,7 +200,7 @@ class Listener(Door):
         self._look_behind_proxies(connection, request)
         key, refusal = self._warden.standing(connection.address)
         if refusal:
-            return self._refused(connection, refusal, _KEPT_OUT)
+            return self._refused(connection, refusal, _KEPT_OUT[refusal])
         shortage = self._warden.knock(key)
         if shortage is not None:
             return self._limited(connection, shortage)
