@@ -6,6 +6,7 @@ come as an IPv6 one (``::ffff:192.0.2.1``). Whatever counts or compares addresse
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable
 from typing import Final
@@ -16,14 +17,19 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TEXT_MAX: Final = 64
+_CACHED: Final = 4096
+"""An address is asked about several times while it connects, and to understand it takes longest."""
 _MAPPED: Final = 96
 """Bits before the IPv4 address in an IPv6 one that only stands for it."""
 
 
 def address_of(text: str) -> Address | None:
     """Return the address that this text is, or None; a zone (``%eth0``) is left out."""
-    if len(text) > _TEXT_MAX:
-        return None
+    return None if len(text) > _TEXT_MAX else _parsed(text)  # what is long is not kept in the cache either
+
+
+@functools.lru_cache(_CACHED)
+def _parsed(text: str) -> Address | None:
     try:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -65,10 +71,15 @@ def spelled(network: Network) -> str:
 
 def key_of(address: Address, v4: int = 32, v6: int = 64) -> str:
     """Return what an address is counted under: the network of so many bits that it lies in."""
-    bits = v4 if address.version == 4 else v6
-    if bits == address.max_prefixlen:
-        return str(address)
-    return spelled(ipaddress.ip_network((address, bits), strict=False))
+    most, bits = (32, v4) if isinstance(address, ipaddress.IPv4Address) else (128, v6)
+    return _key(int(address) >> (most - bits), most, bits)
+
+
+@functools.lru_cache(_CACHED)
+def _key(number: int, most: int, bits: int) -> str:
+    kind = ipaddress.IPv4Address if most == 32 else ipaddress.IPv6Address
+    first = kind(number << (most - bits))
+    return str(first) if bits == most else f"{first}/{bits}"
 
 
 class Networks:
@@ -95,8 +106,10 @@ class Networks:
 
     def find(self, address: Address) -> str | None:
         """Return a network that the address lies in, or None."""
-        number = int(address)
+        if not self._by_bits:
+            return None
+        number, own = int(address), 4 if isinstance(address, ipaddress.IPv4Address) else 6
         for (version, shift), found in self._by_bits.items():
-            if version == address.version and number >> shift in found:
+            if version == own and number >> shift in found:
                 return found[number >> shift]
         return None
