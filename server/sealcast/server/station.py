@@ -117,7 +117,7 @@ class Station(Relay):
         """Hear which apps the configuration has now; raises AppsClash when they cannot be these."""
         self.directory.configure(apps)
 
-    async def _load_blocks(self) -> None:
+    async def load_blocks(self) -> None:
         """Keep out whom operators keep out, in this process and in others."""
         if self.store is not None:
             warden = self.hub.warden
@@ -172,7 +172,7 @@ class Station(Relay):
             await asyncio.sleep(_REFRESH_EVERY)
             try:
                 await self.directory.refresh()
-                await self._load_blocks()
+                await self.load_blocks()
             except Exception as error:  # whatever it is, it may be over the next time
                 if not down:
                     reason = str(error) if isinstance(error, StoreDown) else type(error).__name__

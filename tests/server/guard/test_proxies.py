@@ -274,7 +274,6 @@ async def test_the_relay_stops_while_handshakes_are_under_way(lab: Lab, guarded:
     wires = [await guarded.wire(relay, guarded.BAD) for _ in range(3)]
     await wires[0].send(b"\x16\x03\x01")
     await lab.turn()
-    relay.hub.draining = True
-    relay._listener.stop()
+    await relay.stop()
     for wire in wires:
         assert await wire.rest() == b""

@@ -116,10 +116,10 @@ async def test_what_another_process_blocks_is_blocked_here_soon(lab: Lab, operat
     warden = station.hub.warden
     await station.store.blocks.put(BlockRecord("203.0.113.0/24", "", 0.0, None, "another"))
     assert not warden.standing("203.0.113.7").refusal
-    await station._load_blocks()
+    await station.load_blocks()
     assert warden.standing("203.0.113.7").refusal == "blocked"
     await station.store.blocks.delete("203.0.113.0/24")
-    await station._load_blocks()
+    await station.load_blocks()
     assert not warden.standing("203.0.113.7").refusal
 
 
