@@ -23,7 +23,7 @@ from websockets.asyncio.client import connect as ws_connect
 from sealcast.protocol.controls import Welcome
 from sealcast.protocol.names import Privilege
 from sealcast.protocol.tokens import AccessToken
-from sealcast.server.config import AppConfig, AppLimits, AppPolicy, Config, ServerConfig
+from sealcast.server.config import AppConfig, AppLimits, AppPolicy, Config, GuardConfig, ServerConfig
 from sealcast.server.relay import Relay
 from sealcast.server.transport.websocket import Connection
 
@@ -119,10 +119,12 @@ class Lab:
             app_id=app_id, policy=AppPolicy(**(policy or {})), limits=AppLimits(**(limits or {})), **more
         )
 
-    async def serve(self, *apps: AppConfig, **server: Any) -> Relay:
+    async def serve(self, *apps: AppConfig, guard: Mapping[str, Any] | None = None, **server: Any) -> Relay:
         """Start a relay, with one app unless others are given."""
         options = {"port": 0, "close": 0.2, "drain_spread": 0.0, "heartbeat": 3600.0, **server}
-        config = Config(server=ServerConfig(**options), apps=apps or (self.app(),))
+        config = Config(
+            server=ServerConfig(**options), guard=GuardConfig(**(guard or {})), apps=apps or (self.app(),)
+        )
         relay = await self._stack.enter_async_context(Relay(config, self.clock).running())
         self.relays.append(relay)
         return relay

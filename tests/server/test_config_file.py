@@ -60,7 +60,8 @@ def test_flags_go_before_the_environment_and_that_before_the_file(write: Write) 
 def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
     path = write(APP_BLOCK)
     for option in PROCESS:
-        value = "1" if option.number else "localhost"
+        value = "32" if option.number else "localhost"
+        value = "192.0.2.1,198.51.100.0/24" if option.many else value
         value = "http://localhost" if option.name == "traces.endpoint" else value
         value = option.choices[-1] if option.choices else value
         value = "true" if isinstance(option.default, bool) else value
@@ -73,8 +74,11 @@ def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
             for other in PROCESS
             if family.endswith("tls") and other.path[1].startswith(family + "_")
         }
+        if name == "proxy_protocol":
+            env["SEALCAST_GUARD_TRUSTED_PROXIES"] = "192.0.2.1"
         loaded = getattr(getattr(load(path, env | {option.variable: value}), section), name)
         shown = loaded.get_secret_value() if option.secret else str(loaded).removesuffix(".0")
+        shown = ",".join(loaded) if option.many else shown
         assert shown.lower() == value.lower()
         assert option.variable == f"SEALCAST_{section}_{name}".upper()
 
@@ -484,3 +488,21 @@ def test_any_toml_is_a_configuration_or_a_config_error(
     except ConfigError as error:
         found = error.problems
     assert all(problem.isprintable() for problem in found)
+
+
+def test_a_list_of_networks_is_spelled_in_one_way_and_checked(write: Write) -> None:
+    path = write(APP_BLOCK + '\n[guard]\ndeny = ["192.0.2.7/32", "2001:DB8::/32"]\n')
+    assert load(path, {}).guard.deny == ("192.0.2.7", "2001:db8::/32")
+    assert load(path, {"SEALCAST_GUARD_DENY": "198.51.100.0/24, ::1"}).guard.deny == (
+        "198.51.100.0/24",
+        "::1",
+    )
+    with pytest.raises(ConfigError, match=r"guard\.deny\[0\]: .*192\.0\.2\.0/24 is the network"):
+        load(write(APP_BLOCK + '\n[guard]\ndeny = ["192.0.2.7/24"]\n'), {})
+    with pytest.raises(ConfigError, match=r"guard\.deny: should be a valid"):
+        load(write(APP_BLOCK + '\n[guard]\ndeny = "192.0.2.7"\n'), {})
+
+
+def test_a_proxy_header_is_required_from_somebody(write: Write) -> None:
+    with pytest.raises(ConfigError, match=r"needs guard\.trusted_proxies"):
+        load(write(APP_BLOCK + '\n[server]\nproxy_protocol = "required"\n'), {})

@@ -12,6 +12,7 @@ from sealcast.server.config import (
     ChannelConfig,
     Config,
     DatabaseConfig,
+    GuardConfig,
     HooksConfig,
     LogConfig,
     MetricsConfig,
@@ -36,6 +37,7 @@ def loaded(tmp_path: Path) -> Config:
 
 def test_every_field_is_an_option_once() -> None:
     fields = {f"server.{name}" for name in ServerConfig.model_fields}
+    fields |= {f"guard.{name}" for name in GuardConfig.model_fields}
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
     fields |= {f"database.{name}" for name in DatabaseConfig.model_fields}
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}

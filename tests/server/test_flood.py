@@ -165,7 +165,7 @@ async def test_members_of_a_scope_share_its_rate_and_others_have_their_own(
 
 
 async def test_joins_are_limited_by_address_and_app_too(lab: Lab) -> None:
-    relay = await serve(lab, joins_per_address=3)
+    relay = await lab.serve(lab.app(rates={"joins_per_address": 3}), guard={"allow": ()})
     for number in range(3):
         client = await lab.connect(relay)
         await client.join("standup", f"user{number}")
@@ -177,6 +177,14 @@ async def test_joins_are_limited_by_address_and_app_too(lab: Lab) -> None:
     client = await lab.connect(relay)
     late = Join(channel="standup", user="late", token=lab.token("standup", "late"))
     assert isinstance(await client.ask(late), Joined)
+
+
+async def test_an_address_that_is_free_is_not_limited_by_itself(lab: Lab) -> None:
+    relay = await lab.serve(lab.app(rates={"joins_per_address": 3}))
+    for number in range(10):
+        client = await lab.connect(relay)
+        await client.join("standup", f"user{number}")
+    assert relay.metrics.limited == {}
 
 
 async def test_a_malformed_frame_costs_nothing_of_the_rate(lab: Lab) -> None:

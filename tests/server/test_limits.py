@@ -107,8 +107,25 @@ def test_addresses_are_remembered_in_a_bounded_number() -> None:
 
 
 def test_without_a_limit_by_address_no_address_is_remembered() -> None:
-    quotas = Quotas(AppRates(), 0.0)
+    quotas = Quotas(AppRates(joins_per_address=0), 0.0)
     assert len(quotas.over("10.0.0.1", 0.0)) == 1
+
+
+def test_users_are_limited_one_by_one_and_only_so_many_are_remembered() -> None:
+    quotas = Quotas(AppRates(joins_per_user=1), 0.0)
+    assert quotas.join_of("ann", 0.0) is None
+    assert quotas.join_of("ann", 0.0) == Shortage(60.0, "joins_per_user")
+    assert quotas.join_of("bob", 0.0) is None
+    for number in range(10_000):
+        assert quotas.join_of(f"user-{number}", 0.0) is None
+    assert quotas.join_of("ann", 0.0) is None, "forgotten, and so afresh"
+    assert Quotas(AppRates(joins_per_user=0), 0.0).join_of("ann", 0.0) is None
+
+
+def test_new_connections_of_an_app_are_limited() -> None:
+    quotas = Quotas(AppRates(connections_per_app=2), 0.0)
+    assert [quotas.connect(0.0) for _ in range(3)] == [None, None, Shortage(30.0, "connections_per_app")]
+    assert quotas.connect(30.0) is None
 
 
 # --- meters ---

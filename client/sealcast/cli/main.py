@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "ban": "ban:app",
     "revoke": "revoke:app",
     "webhooks": "webhooks:app",
+    "blocks": "blocks:app",
     "admin": "admin:app",
     "migrate": "admin:migrate",
     "identity": "identity:app",

@@ -79,6 +79,7 @@ def serve(
             raise Failure("--dev and --config exclude each other", "one of them", Status.USAGE)
         path = None
     try:
+        from sealcast.server.config_file import load as load_again
         from sealcast.server.logs import configure, logger
         from sealcast.server.station import Station
 
@@ -91,7 +92,11 @@ def serve(
     for warning in warnings:
         logger.warning(warning)
     _raise_file_limit()
-    with dev_mode.relay(loaded) if dev else contextlib.nullcontext(Station(loaded)) as relay:
+
+    def reread() -> Config:
+        return load_again(path, os.environ, flags, warn=logger.warning)
+
+    with dev_mode.relay(loaded) if dev else contextlib.nullcontext(Station(loaded, reread=reread)) as relay:
         _run(relay, loaded)
 
 

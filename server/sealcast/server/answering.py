@@ -179,9 +179,13 @@ class Answering(Sending):
             verdict = reply("draining")
         rights = verdict or self._rights(join.channel, join.user, join.token)
         if isinstance(rights, Rights):
+            if self._comes_too_often(join.user, ref):
+                return
             try:
                 self._become_member(join, ref, rights)
                 self._trace_join("joined", began)
+                if join.token is not None:
+                    self._hub.warden.credit(self._address)
                 return
             except Full as full:
                 rights = reply(full.name)
@@ -190,6 +194,7 @@ class Answering(Sending):
                 rights = reply("internal_error")  # not_stored would say that there was something to store
         self._refuse_request(rights, ref)
         self._trace_join(rights.name, began)
+        self._blame(rights)
 
     def _trace_join(self, code: str, began: float) -> None:
         if self._hub.tracer is not None:
@@ -197,12 +202,25 @@ class Answering(Sending):
 
     def _joins_too_soon(self, ref: int) -> bool:
         now = self._hub.clock.monotonic()
-        over = self._app.quotas.over(self._address, now)
+        counted = "" if self._hub.warden.free(self._address) else self._address
+        over = self._app.quotas.over(counted, now)
         buckets = (self._joins, *(bucket for quota in over for bucket in quota.joins))
         shortage = take_all([(bucket, 1.0) for bucket in buckets], now)
         if shortage is not None:
             self._limit(shortage, ref, 0)
         return shortage is not None
+
+    def _comes_too_often(self, user: str, ref: int) -> bool:
+        # Asked when the token is known to be good: nobody can keep others out in their names.
+        shortage = self._app.quotas.join_of(user, self._hub.clock.monotonic())
+        if shortage is not None:
+            self._limit(shortage, ref, 0)
+        return shortage is not None
+
+    def _blame(self, refusal: Code) -> None:
+        """Note whom a refused token came from; whoever is kept out for it now does not stay either."""
+        if self._hub.warden.offend(self._address, refusal.name, self._app.config.app_id):
+            self._end(end("too_many_errors"))
 
     def _too_much_owed(self) -> Shortage | None:
         """Say whether so much of what was asked for has not been taken yet that nothing is added to it."""
@@ -312,6 +330,9 @@ class Answering(Sending):
         rights = self._rights(member.channel.key.channel, member.user, renew.token)
         if not isinstance(rights, Rights):
             self._refuse_request(rights, ref, renew.channel)
+            self._blame(rights)
+            return
+        if self._comes_too_often(member.user, ref):
             return
         wall = self._hub.clock.wall()
         member.refresh(rights, wall)

@@ -14,7 +14,7 @@ from typing import Final
 
 from sealcast.protocol.names import Privilege
 
-from .networks import Network, network, place_of
+from .prefixes import Network, network, place_of
 
 __all__ = ["FOREVER", "NOTHING", "PRIVILEGES", "REASON_MAX", "Ban", "BanBook"]
 

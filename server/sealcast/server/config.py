@@ -15,7 +15,9 @@ from sealcast.protocol import names
 from sealcast.protocol.envelope import MESSAGE_START
 from sealcast.protocol.sharing import ITEMS_MAX, LOCKS_MAX
 
+from .config_guard import GuardConfig
 from .config_hooks import HooksConfig
+from .config_rates import AppRates
 from .config_section import Section as _Section
 from .config_section import option as _option
 from .config_watching import MetricsConfig, TracesConfig
@@ -33,6 +35,7 @@ __all__ = [
     "Config",
     "DatabaseConfig",
     "DeliveryPolicy",
+    "GuardConfig",
     "HooksConfig",
     "LogConfig",
     "MetricsConfig",
@@ -90,6 +93,10 @@ class ServerConfig(_Section):
         2_000, "connections in the handshake at the same time; the oldest gives way", ge=1
     )
     backlog: int = _option(1024, "connections that the system queues before they are accepted", ge=1)
+    proxy_protocol: Literal["off", "required"] = _option(
+        "off",
+        "`required`: connections from `guard.trusted_proxies` begin with a PROXY header, version 1 or 2",
+    )
     drain_spread: float = _option(
         5.0, "clients are told to come back after a random part of this", unit="s", ge=0, le=3600
     )
@@ -255,41 +262,6 @@ class AppLimits(_Section):
     lock_ttl: float = _option(300.0, "longest time for which a lock may be held", unit="s", ge=1, le=86400)
 
 
-class AppRates(_Section):
-    """How fast the members of an app may send and join; `welcome` announces it. 0 takes a limit away.
-
-    Bytes count envelopes too. A member is one connection in one channel; an address is one of IPv4, or
-    an IPv6 network of 64 bits.
-    """
-
-    burst: float = _option(2.0, "how much of these may come at once, in time", unit="s", ge=0.1, le=60)
-    frames_per_member: int = _option(10_000, "frames and messages of one member", unit="/s", ge=0, le=10**9)
-    frames_per_connection: int = _option(
-        20_000, "frames and messages of one connection", unit="/s", ge=0, le=10**9
-    )
-    frames_per_address: int = _option(0, "frames and messages of one address", unit="/s", ge=0, le=10**9)
-    frames_per_app: int = _option(0, "frames and messages of the app on this node", unit="/s", ge=0, le=10**9)
-    bytes_per_member: int = _option(32 * 2**20, "bytes of one member", unit="B/s", ge=0, le=2**32 - 1)
-    bytes_per_connection: int = _option(64 * 2**20, "bytes of one connection", unit="B/s", ge=0, le=2**32 - 1)
-    bytes_per_address: int = _option(0, "bytes of one address", unit="B/s", ge=0, le=2**32 - 1)
-    bytes_per_app: int = _option(0, "bytes of the app on this node", unit="B/s", ge=0, le=2**32 - 1)
-    messages_per_member: int = _option(5_000, "messages of one member", unit="/s", ge=0, le=10**9)
-    messages_per_connection: int = _option(10_000, "messages of one connection", unit="/s", ge=0, le=10**9)
-    messages_per_address: int = _option(0, "messages of one address", unit="/s", ge=0, le=10**9)
-    messages_per_app: int = _option(0, "messages of the app on this node", unit="/s", ge=0, le=10**9)
-    joins_per_address: int = _option(
-        0, "join and renew attempts from one address", unit="/min", ge=0, le=10**9
-    )
-    joins_per_app: int = _option(
-        0, "join and renew attempts in the app on this node", unit="/min", ge=0, le=10**9
-    )
-
-    @classmethod
-    def unlimited(cls) -> AppRates:
-        """Return rates without any limit."""
-        return cls(**{name: 0 for name in cls.model_fields if name != "burst"})
-
-
 class AppHistory(_Section):
     """What the channels of an app keep of their messages, sealed as they are."""
 
@@ -427,6 +399,7 @@ class Config(_Section):
     """Everything that a relay is started with."""
 
     server: ServerConfig = ServerConfig()
+    guard: GuardConfig = GuardConfig()
     storage: StorageConfig = StorageConfig()
     database: DatabaseConfig = DatabaseConfig()
     hooks: HooksConfig = HooksConfig()
@@ -434,6 +407,12 @@ class Config(_Section):
     metrics: MetricsConfig = MetricsConfig()
     traces: TracesConfig = TracesConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
+
+    @model_validator(mode="after")
+    def _knows_its_proxies(self) -> Config:
+        if self.server.proxy_protocol == "required" and not self.guard.trusted_proxies:
+            raise ValueError("server.proxy_protocol needs guard.trusted_proxies: whom it is required from")
+        return self
 
     @model_validator(mode="after")
     def _apps_differ(self) -> Config:

@@ -197,9 +197,13 @@ class _Draft:
         *sections, name = option.path
         for section in sections:
             tree = tree.get(section) if isinstance(tree, dict) else None
-        if not isinstance(tree, dict) or not option.number:
+        if not isinstance(tree, dict) or not (option.number or option.many):
             return
         value = tree.get(name)
+        if option.many:
+            if isinstance(value, str) and (*above, *option.path) in self._origins:
+                tree[name] = [part for item in value.split(",") if (part := item.strip())]
+            return
         place = self._place((*above, *option.path))
         if isinstance(value, bool):  # a number to Python, and never what was meant
             self.problems.append(f"{place}: should be a number, not true or false")

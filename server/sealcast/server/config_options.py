@@ -18,6 +18,7 @@ from .config import (
     AppConfig,
     ChannelConfig,
     DatabaseConfig,
+    GuardConfig,
     HooksConfig,
     LogConfig,
     MetricsConfig,
@@ -45,6 +46,8 @@ class Option:
     """Whether it is not to be shown; the environment may name a file that holds it."""
     choices: tuple[str, ...]
     """The texts it may be; empty when it may be others."""
+    many: bool = False
+    """Whether it is a list of texts; the environment has them with commas between."""
 
     @property
     def name(self) -> str:
@@ -61,6 +64,8 @@ class Option:
         """The default as a person would write it: ``25s``, ``256KiB``, ``false``; empty for none."""
         if self.default is None or self.default is ... or self.default == ():
             return ""
+        if self.many:
+            return ", ".join(self.default)
         if self.unit == "s":
             return show_seconds(self.default)
         if self.unit in ("B", "B/s") and self.default:
@@ -87,6 +92,7 @@ def _walk(model: type[BaseModel], *path: str) -> Iterator[Option]:
             secret=kind is SecretStr,
             number=kind in (int, float, int | None, float | None),
             choices=_choices(kind),
+            many=get_origin(kind) is tuple,
         )
 
 
@@ -98,6 +104,7 @@ def _choices(kind: Any) -> tuple[str, ...]:
 
 PROCESS: Final = (
     *_walk(ServerConfig, "server"),
+    *_walk(GuardConfig, "guard"),
     *_walk(StorageConfig, "storage"),
     *_walk(DatabaseConfig, "database"),
     *_walk(HooksConfig, "hooks"),
@@ -123,6 +130,6 @@ APP_ENVIRONMENT: Final = {
 
 PREFIXES: Final = tuple(
     f"SEALCAST_{part}_"
-    for part in ("SERVER", "STORAGE", "DATABASE", "HOOKS", "LOG", "METRICS", "TRACES", "APP")
+    for part in ("SERVER", "GUARD", "STORAGE", "DATABASE", "HOOKS", "LOG", "METRICS", "TRACES", "APP")
 )
 """Variables that begin so are the relay's; an unknown one is a mistake."""

@@ -93,6 +93,8 @@ def _entry(option: Option, value: str | None = None) -> Iterator[str]:
 def _toml(option: Option) -> str:
     if option.default == ():
         return "[]"
+    if option.many:
+        return json.dumps(list(option.default))
     if option.unit in ("s", "B", "B/s") or isinstance(option.default, str) or not option.shown:
         return json.dumps(option.shown)
     return option.shown

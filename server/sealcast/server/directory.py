@@ -1,7 +1,7 @@
 """The apps that the relay knows: those of its configuration, and those of the database, side by side.
 
 A change in the database reaches running sessions at once, by ``apply`` here and by ``refresh`` where another
-process made it. The apps of the configuration are never changed while the relay runs.
+process made it. The apps of the configuration change only when it is read again.
 """
 
 from __future__ import annotations
@@ -116,6 +116,12 @@ def _described(place: tuple[int | str, ...], message: str) -> str:
     return f"{where}: {said}" if where else said
 
 
+def _clash(app_id: str) -> AppsClash:
+    return AppsClash(
+        f"the app {app_id} stands in the configuration and in the database; take it out of one of them"
+    )
+
+
 class Directory:
     """The apps that there are now.
 
@@ -161,6 +167,14 @@ class Directory:
         if problems:
             raise BadSettings(problems)
 
+    def configure(self, fixed: Iterable[AppConfig]) -> None:
+        """Let the apps of the configuration be these. Raises AppsClash, and then changes nothing."""
+        apps = {app.app_id: app for app in fixed}
+        for app_id in apps:
+            if app_id in self._versions:
+                raise _clash(app_id)
+        self._fixed = apps
+
     async def load(self) -> tuple[AppConfig, ...]:
         """Read the database's apps; return all apps.
 
@@ -174,10 +188,7 @@ class Directory:
         if self._source is not None:
             for record in await self._source.all():
                 if record.app_id in self._fixed:
-                    raise AppsClash(
-                        f"the app {record.app_id} stands in the configuration and in the database;"
-                        " take it out of one of them"
-                    )
+                    raise _clash(record.app_id)
                 self._take(record)
         return tuple(self)
 

@@ -23,6 +23,7 @@ from .spans import Tracer
 from .tally import History, Tally
 from .turns import Tick, Turns
 from .visitor import Visitor
+from .warden import Warden
 from .witness import Nobody, Witness
 
 __all__ = ["App", "Full", "Hub"]
@@ -95,6 +96,7 @@ class Hub:
         """Hears of joins, where they are traced."""
         self.access = access or Access(clock.wall)
         self.wheel.schedule(self.access, clock.monotonic())
+        self.warden = Warden(config.guard, clock, self.metrics, self.witness.address_blocked)
         self._turns = Turns(call_soon, clock.monotonic, self.metrics)
         self._apps: dict[str, App] = {}
         self.former = Tally()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from .config import AppRates
+from .networks import address_of, key_of
 
 __all__ = ["Bucket", "Meter", "Quota", "Quotas", "Shortage", "take_all"]
 
@@ -18,6 +18,7 @@ _GRANT_MAX: Final = 64 * 1024
 _FRAME_LEAST: Final = 16
 """Bytes of the smallest frame: so many bytes are at most one frame."""
 _ADDRESSES_MAX: Final = 10_000
+_USERS_MAX: Final = 10_000
 _UNLIMITED: Final = sys.maxsize
 
 
@@ -70,12 +71,12 @@ class Quota:
 
     Args:
         rates: the limits.
-        scope: ``member``, ``connection``, ``address`` or ``app``.
+        scope: ``member``, ``connection``, ``user``, ``address`` or ``app``.
         now: the present, in monotonic seconds.
 
     """
 
-    __slots__ = ("bytes", "frames", "joins", "messages")
+    __slots__ = ("bytes", "connections", "frames", "joins", "messages")
 
     def __init__(self, rates: AppRates, scope: str, now: float) -> None:
         def bucket(what: str, seconds: float, per: float = 1.0) -> tuple[Bucket, ...]:
@@ -87,26 +88,43 @@ class Quota:
         self.bytes = bucket("bytes", rates.burst)
         self.messages = bucket("messages", rates.burst)
         self.joins = bucket("joins", 60.0, 60.0)
+        self.connections = bucket("connections", 60.0, 60.0)
 
 
 class Quotas:
     """The quotas that the connections of one app share."""
 
-    __slots__ = ("_addresses", "_app", "_by_address", "_rates")
+    __slots__ = ("_addresses", "_app", "_by_address", "_rates", "_users")
 
     def __init__(self, rates: AppRates, now: float) -> None:
         self._rates = rates
         self._app = Quota(rates, "app", now)
         self._by_address = any(rate for name, rate in rates if name.endswith("_address"))
         self._addresses: OrderedDict[str, Quota] = OrderedDict()
+        self._users: OrderedDict[str, Quota] = OrderedDict()
+
+    def connect(self, now: float) -> Shortage | None:
+        """Ask for one new connection of the app."""
+        return take_all([(bucket, 1.0) for bucket in self._app.connections], now)
+
+    def join_of(self, user: str, now: float) -> Shortage | None:
+        """Ask for one join of a user, who has proved to be that one: nobody uses up what is another's."""
+        if not self._rates.joins_per_user:
+            return None
+        quota = self._users.pop(user, None) or Quota(self._rates, "user", now)
+        self._users[user] = quota
+        if len(self._users) > _USERS_MAX:
+            self._users.popitem(last=False)
+        return take_all([(bucket, 1.0) for bucket in quota.joins], now)
 
     def over(self, address: str, now: float) -> tuple[Quota, ...]:
         """Return the quotas over a connection from *address*: the app's, and the address's if there is one.
 
-        An IPv6 network of 64 bits, which is what one peer has, counts as one address. When there are too
-        many, that which was not asked for for the longest time is forgotten, and starts afresh.
+        Without an address there is only the app's. An IPv6 network of 64 bits, which is what one peer has,
+        counts as one address. When there are too many, that which was not asked for for the longest time is
+        forgotten, and starts afresh.
         """
-        if not self._by_address:
+        if not self._by_address or not address:
             return (self._app,)
         network = _network(address)
         quota = self._addresses.pop(network, None) or Quota(self._rates, "address", now)
@@ -119,10 +137,8 @@ class Quotas:
 def _network(address: str) -> str:
     if ":" not in address:
         return address
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address
+    parsed = address_of(address)
+    return address if parsed is None else key_of(parsed)
 
 
 class Meter:

@@ -103,6 +103,8 @@ class Metrics:
     """Ended connections, by the end code's name."""
     handshakes_refused: Counter[str] = field(default_factory=Counter)
     """Connections that did not get past the HTTP handshake, by reason."""
+    address_blocks: Counter[str] = field(default_factory=Counter)
+    """Addresses that were blocked, by the offence that was one too many."""
 
     def snapshot(self) -> dict[str, int | float | dict[str, int | float]]:
         """Return all counters as plain values."""

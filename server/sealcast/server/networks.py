@@ -1,71 +1,115 @@
-"""Addresses and networks as rules name them: single ones, and in CIDR notation."""
+"""Addresses and networks of them: one spelling for each, and whether one lies in the other.
+
+What comes from a socket, a header or a configuration may be spelled in many ways, and an IPv4 address may
+come as an IPv6 one (``::ffff:192.0.2.1``). Whatever counts or compares addresses goes through here first.
+"""
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
-__all__ = ["NETWORK_MAX", "Network", "network", "place_of"]
+__all__ = ["Address", "Network", "Networks", "address_of", "key_of", "network_of", "spelled"]
 
-NETWORK_MAX: Final = 64
-"""Characters of a network as text, at most."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_ONE_PEER: Final = 64
-"""Bits of the IPv6 network that one peer has."""
-
-
-class Network(NamedTuple):
-    """A network: version of IP, bits of its prefix, and the prefix as a number."""
-
-    version: int
-    bits: int
-    prefix: int
-
-    def __str__(self) -> str:
-        size = 32 if self.version == 4 else 128
-        number = self.prefix << (size - self.bits)
-        base = ipaddress.IPv4Address(number) if self.version == 4 else ipaddress.IPv6Address(number)
-        return str(base) if self.bits == size else f"{base}/{self.bits}"
+_TEXT_MAX: Final = 64
+_CACHED: Final = 4096
+"""An address is asked about several times while it connects, and to understand it takes longest."""
+_MAPPED: Final = 96
+"""Bits before the IPv4 address in an IPv6 one that only stands for it."""
 
 
-def network(text: str) -> Network:
-    """Return the network that *text* names: ``192.0.2.7``, ``192.0.2.0/24``, ``2001:db8::/32``.
+def address_of(text: str) -> Address | None:
+    """Return the address that this text is, or None; a zone (``%eth0``) is left out."""
+    return None if len(text) > _TEXT_MAX else _parsed(text)  # what is long is not kept in the cache either
 
-    One IPv6 address stands for the /64 that it is in, which is what one peer has; ``/128`` is taken
-    literally. Bits behind the prefix do not matter, and an IPv4 address may be written as IPv6.
+
+@functools.lru_cache(_CACHED)
+def _parsed(text: str) -> Address | None:
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped
+    return found
+
+
+def network_of(text: str) -> Network:
+    """Return the network that this text is: ``192.0.2.0/24``, or one address.
 
     Raises:
-        ValueError: it names none.
+        ValueError: it is none, or has bits set behind its prefix, which is more often a slip than meant.
 
     """
-    address, slash, bits = text.strip().partition("/")
-    version, number = place_of(address)
-    if not version or "%" in address:
-        raise ValueError("should be an address, or a network such as 192.0.2.0/24")
-    size = 32 if version == 4 else 128
-    if not slash:
-        length = size if version == 4 else _ONE_PEER
-    elif bits.isascii() and bits.isdigit() and len(bits) <= 3:
-        length = int(bits)
-        if version == 4 and ":" in address:
-            length -= 96  # ::ffff:192.0.2.0/120 is 192.0.2.0/24
-    else:
-        length = -1
-    if not 0 <= length <= size:
-        raise ValueError("should be an address, or a network such as 192.0.2.0/24")
-    return Network(version, length, number >> (size - length))
-
-
-def place_of(address: str) -> tuple[int, int]:
-    """Return the version of an address and its number; version 0 for a text that is none.
-
-    An IPv4 address that comes in the clothes of IPv6 is one of IPv4.
-    """
+    if len(text) > _TEXT_MAX:
+        raise ValueError("should be an address or a network such as 192.0.2.0/24")
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
+        found = ipaddress.ip_network(text)
     except ValueError:
-        return 0, 0
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    if mapped is not None:
-        parsed = mapped
-    return parsed.version, int(parsed)
+        try:
+            meant = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError("should be an address or a network such as 192.0.2.0/24") from None
+        raise ValueError(f"has bits behind its prefix; {meant} is the network") from None
+    if isinstance(found, ipaddress.IPv6Network) and found.prefixlen >= _MAPPED:
+        plain = found.network_address.ipv4_mapped
+        if plain is not None:
+            return ipaddress.ip_network((plain, found.prefixlen - _MAPPED))
+    return found
+
+
+def spelled(network: Network) -> str:
+    """Return the one way in which a network is written: that of one address is the address."""
+    single = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if single else network)
+
+
+def key_of(address: Address, v4: int = 32, v6: int = 64) -> str:
+    """Return what an address is counted under: the network of so many bits that it lies in."""
+    most, bits = (32, v4) if isinstance(address, ipaddress.IPv4Address) else (128, v6)
+    return _key(int(address) >> (most - bits), most, bits)
+
+
+@functools.lru_cache(_CACHED)
+def _key(number: int, most: int, bits: int) -> str:
+    kind = ipaddress.IPv4Address if most == 32 else ipaddress.IPv6Address
+    first = kind(number << (most - bits))
+    return str(first) if bits == most else f"{first}/{bits}"
+
+
+class Networks:
+    """A set of networks that is asked whether an address lies in one of them.
+
+    To ask takes one look for each length of prefix that there is, however many networks there are.
+    """
+
+    __slots__ = ("_by_bits",)
+
+    def __init__(self, networks: Iterable[str | Network] = ()) -> None:
+        self._by_bits: dict[tuple[int, int], dict[int, str]] = {}
+        for each in networks:
+            network = network_of(each) if isinstance(each, str) else each
+            shift = network.max_prefixlen - network.prefixlen
+            found = self._by_bits.setdefault((network.version, shift), {})
+            found[int(network.network_address) >> shift] = spelled(network)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_bits)
+
+    def __contains__(self, address: Address) -> bool:
+        return self.find(address) is not None
+
+    def find(self, address: Address) -> str | None:
+        """Return a network that the address lies in, or None."""
+        if not self._by_bits:
+            return None
+        number, own = int(address), 4 if isinstance(address, ipaddress.IPv4Address) else 6
+        for (version, shift), found in self._by_bits.items():
+            if version == own and number >> shift in found:
+                return found[number >> shift]
+        return None

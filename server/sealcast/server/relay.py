@@ -7,22 +7,25 @@ import contextlib
 import random
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from sealcast.protocol.codes import end
+from sealcast.protocol.errors import SealcastError
 from sealcast.protocol.version import __version__
 
 from .access import Access
 from .clock import Clock, SystemClock
 from .collector import Collector
 from .config import AppConfig, Config
+from .config_changes import changes
 from .enforcing import Enforcing
 from .engine.memory import MemoryBroker
 from .engine.sqlite import SqliteJournal
 from .engine.stored import StoredBroker
 from .hub import App, Hub
 from .interfaces import Receiver, Transport
+from .limits import Shortage
 from .logs import SessionLog, logger
 from .metrics import Metrics
 from .session import Session
@@ -49,10 +52,15 @@ class Relay:
     Args:
         config: everything it is started with.
         clock: the present; tests bring their own.
+        reread: reads the configuration again, or raises SealcastError; without it, it stays as it is.
 
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: Config, clock: Clock | None = None, reread: Callable[[], Config] | None = None
+    ) -> None:
+        self._loaded = config
+        self._reread = reread
         server = config.server
         if not server.node:
             server = server.model_copy(update={"node": secrets.token_hex(4)})
@@ -111,7 +119,7 @@ class Relay:
             if self._journal is None
             else StoredBroker(self._journal, self._clock.wall)
         )
-        self._hub = Hub(
+        self._hub = hub = Hub(
             self.config,
             self._broker,
             self._clock,
@@ -120,11 +128,11 @@ class Relay:
             self.witness,
             self.access,
         )
-        self._hub.tracer = self.tracer
-        self.access.serve(Enforcing(self._hub, self._sessions_of))
+        hub.tracer = self.tracer
+        self.access.serve(Enforcing(hub, self._sessions_of))
         try:
             self._listener = Listener(
-                self.config.server, self, self._clock, self._hub.wheel, self._hub.metrics
+                self.config.server, self, self._clock, hub.wheel, hub.metrics, hub.warden
             )
             self.address = await self._listener.start()
         except BaseException:
@@ -197,8 +205,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shut_down)
-        server = self.config.server
-        if (server.tls_key or server.internal_tls_key) and hasattr(signal, "SIGHUP"):
+        if hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.start()
         await self.wait_stopped()
@@ -218,7 +225,7 @@ class Relay:
             collector.stop()
 
     def reload(self) -> None:
-        """Read the TLS certificate again; one that cannot be used is logged, and the old one stays."""
+        """Read certificate and configuration again; what cannot be used is logged, and the old stays."""
         if self.address is None:
             return  # about to be read for the first time
         try:
@@ -227,6 +234,36 @@ class Relay:
             logger.error("the certificate was not reloaded, the old one stays in use", reason=str(error))
         else:
             logger.info("reloaded")
+        if self._reread is None:
+            return
+        try:
+            self._take(self._reread())
+        except SealcastError as error:
+            logger.error("the configuration was not reloaded, the old one stays in use", reason=str(error))
+
+    def _take(self, config: Config) -> None:
+        """Go by this configuration, as far as that can be while the relay runs. Raises AppsClash."""
+        found = changes(self._loaded, config)
+        self.directed(config.apps)
+        self._loaded = config
+        self.config = self.config.model_copy(update={"guard": config.guard})
+        if found.guard:
+            self._hub.warden.configure(config.guard)
+        for app_id in found.removed:
+            self.remove(app_id)
+        for app in found.put:
+            self.put(app)
+        logger.info(
+            "configuration reloaded",
+            changed=list(found.guard),
+            apps=[app.app_id for app in found.put],
+            apps_removed=list(found.removed),
+        )
+        if found.fixed:
+            logger.warning("these options changed, but need a restart", options=list(found.fixed))
+
+    def directed(self, apps: Sequence[AppConfig]) -> None:
+        """Hear which apps the configuration has now; raises AppsClash when they cannot be these."""
 
     def shut_down(self) -> None:
         """End ``run``; called twice, do not wait for anybody."""
@@ -287,6 +324,11 @@ class Relay:
         """Whether the app takes no more connections now, or the process is going down."""
         app = self._hub.app(app_id)
         return self._hub.draining or app is None or app.connections >= app.config.limits.connections
+
+    def knock(self, app_id: str) -> Shortage | None:
+        """Ask for one more connection of the app; None: it may come in."""
+        app = self._hub.app(app_id)
+        return None if app is None else app.quotas.connect(self._clock.monotonic())
 
     def welcome(self, app_id: str, transport: Transport, address: str, agent: str = "") -> Receiver:
         """Make the core of a new connection."""

@@ -198,6 +198,7 @@ class Session(Answering):
     def _end(self, code: Code) -> None:
         if self.closing is None:
             self.closing = code
+            self._hub.warden.offend(self._address, code.name, self._app.config.app_id)
             self._drop_memberships(code.name)
             self._machine.close()
             self._transport.close(code.number, code.name)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sealcast.protocol.errors import SealcastError
 
 from .access import Access
 from .clock import Clock
-from .config import Config, unsafe_app
+from .config import AppConfig, Config, unsafe_app
 from .directory import Directory
 from .figures.instruments import Instruments
 from .logs import logger
@@ -49,11 +50,14 @@ class Station(Relay):
     Args:
         config: everything it is started with.
         clock: the present; tests bring their own.
+        reread: reads the configuration again, or raises SealcastError.
 
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
-        super().__init__(config, clock)
+    def __init__(
+        self, config: Config, clock: Clock | None = None, reread: Callable[[], Config] | None = None
+    ) -> None:
+        super().__init__(config, clock, reread)
         self.internal_address: tuple[str, int] | None = None
         """Where the internal port is, once started and if there is one."""
         self.directory = Directory(self.config.apps)
@@ -87,7 +91,9 @@ class Station(Relay):
         self.witness = Several([self.witness, self.instruments.tally])
         try:
             await self._open_store()
+            blocks = [] if self.store is None else await self.store.blocks.all()
             address = await super().start()
+            self.hub.warden.take(blocks, self.hub.warden.changes)
         except BaseException:
             await self._close_store()
             await self._close_traces()
@@ -115,7 +121,7 @@ class Station(Relay):
         await self._close_traces()
 
     def reload(self) -> None:
-        """Read the TLS certificates again; one that cannot be used is logged, and the old one stays."""
+        """Read certificates and configuration again; what cannot be used is logged, and the old stays."""
         super().reload()
         if self._certificate is None:
             return
@@ -123,6 +129,17 @@ class Station(Relay):
             self._certificate.reload()
         except CertificateUnusable as error:
             logger.error("the internal port's certificate was not reloaded", reason=str(error))
+
+    def directed(self, apps: Sequence[AppConfig]) -> None:
+        """Hear which apps the configuration has now; raises AppsClash when they cannot be these."""
+        self.directory.configure(apps)
+
+    async def load_blocks(self) -> None:
+        """Keep out whom operators keep out, in this process and in others."""
+        if self.store is not None:
+            warden = self.hub.warden
+            known = warden.changes
+            warden.take(await self.store.blocks.all(), known)
 
     async def _open_store(self) -> None:
         place = self.config.database.place
@@ -220,10 +237,11 @@ class Station(Relay):
                 with self.instruments.pulse.look():
                     await self.directory.refresh()
                     await self.access.refresh()
+                    await self.load_blocks()
             except Exception as error:  # whatever it is, it may be over the next time
                 if not down:
                     reason = str(error) if isinstance(error, StoreDown) else type(error).__name__
-                    logger.error("changes by others are not seen", reason=reason)
+                    logger.error("changes by other processes are not seen", reason=reason)
                 down = True
             else:
                 down = False

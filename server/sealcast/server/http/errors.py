@@ -86,6 +86,9 @@ PROBLEMS: Final = _table(
         "the SFrame counter does not grow for its key",
         "seal again; never seal twice with one counter",
     ),
+    Problem(
+        409, "too_many_blocks", "as many networks are kept out as can be", "lift some, or block wider ones"
+    ),
     Problem(413, "body_too_large", "the body is larger than it may be", "send less"),
     Problem(
         422, "idempotency_key_reused", "this idempotency key belongs to another request", "use a new one"

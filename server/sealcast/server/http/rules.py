@@ -10,7 +10,7 @@ from sealcast.protocol import names
 
 from ..bans import REASON_MAX
 from ..config import AppConfig
-from ..networks import NETWORK_MAX, network
+from ..prefixes import NETWORK_MAX, network
 from .errors import ApiError
 from .services import Services
 from .views import visible

@@ -13,6 +13,7 @@ __all__ = [
     "AccountRecord",
     "Answer",
     "AppRecord",
+    "BlockRecord",
     "CertificateRecord",
     "CertificateRole",
     "KeyRecord",
@@ -88,6 +89,20 @@ class AccountRecord:
     role: Role
     disabled: bool
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRecord:
+    """A network that an operator keeps out."""
+
+    network: str
+    """As ``networks.network_of`` spells it."""
+    reason: str
+    created: float
+    until: float | None
+    """Unix seconds; None: until it is lifted."""
+    actor: str
+    """Who did it, as the audit log names it."""
 
 
 DAY: Final = 86_400.0

@@ -24,6 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = [
     "Account",
+    "AddressBlock",
     "AnsweredRequest",
     "ApiKey",
     "App",
@@ -237,3 +238,15 @@ class WebhookNode(Table):
     node: Mapped[str] = mapped_column(String(64), primary_key=True)
     seen: Mapped[float]
     sequence: Mapped[int] = mapped_column(_BIG)
+
+
+class AddressBlock(Table):
+    """A network that an operator keeps out."""
+
+    __tablename__ = "address_blocks"
+
+    network: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(200))
+    created: Mapped[float]
+    until: Mapped[float | None]
+    actor: Mapped[str] = mapped_column(String(128))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .accounts import Accounts
 from .answers import Answers
 from .apps import Apps
+from .blocks import Blocks
 from .database import Database
 from .deliveries import Deliveries
 from .keys import Keys
@@ -39,6 +40,7 @@ class Store:
         self.revocations = RevocationTable(self.database, now)
         self.webhooks = Webhooks(self.database, now)
         self.deliveries = Deliveries(self.database)
+        self.blocks = Blocks(self.database, now)
 
     async def open(self) -> None:
         """Open the database. An embedded one is migrated.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
@@ -23,11 +24,11 @@ from sealcast.protocol.codes import end
 from sealcast.protocol.controls import CLIENT_CONTROL_MAX
 from sealcast.protocol.names import SUBPROTOCOL
 
-from ..clock import Clock, TimingWheel
 from ..interfaces import Receiver
+from .door import Door, peer_of
 from .lane import frame_size, take
 
-__all__ = ["Connection", "Door"]
+__all__ = ["Connection"]
 
 _HEAD_MAX: Final = 16 * 1024
 """Bytes of a handshake request. The library takes 128 header lines of 8 KiB each, from anybody."""
@@ -53,31 +54,8 @@ def _discard(data: bytes) -> None:
     """Write to nowhere."""
 
 
-class Door:
-    """What a connection asks of its listener, before and after the handshake."""
-
-    clock: Clock
-    wheel: TimingWheel
-    handshake: float
-    """Seconds that a handshake may take."""
-    close: float
-    """Seconds that a closing connection may linger."""
-
-    def opened(self, connection: Connection) -> None:
-        """Note a connection whose handshake has begun."""
-        raise AssertionError
-
-    def judge(self, connection: Connection, request: Request) -> tuple[HTTPStatus, str] | int:
-        """Say how to answer a handshake: a refusal, or the largest message that will be accepted."""
-        raise AssertionError
-
-    def accept(self, connection: Connection, request: Request) -> Receiver:
-        """Make the core of a connection whose handshake is done."""
-        raise AssertionError
-
-    def closed(self, connection: Connection) -> None:
-        """Note that a connection is gone."""
-        raise AssertionError
+_GONE: Final = asyncio.Protocol()
+"""Has what is left of a connection that was not taken at all."""
 
 
 _FAILURES: Final = {1002: "protocol_error", 1007: "protocol_error", 1009: "too_big", 1011: "internal_error"}
@@ -136,9 +114,11 @@ class Connection(asyncio.Protocol):
         "address",
         "backed_up",
         "due",
+        "key",
+        "offence",
     )
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, address: str = "") -> None:
         self._door = door
         self._receiver: Receiver | None = None
         self._head: bytearray | None = bytearray()
@@ -153,7 +133,12 @@ class Connection(asyncio.Protocol):
         self._close_code: int | None = None
         self.backed_up = False
         self.due: float | None = None
-        self.address = ""
+        self.address = address
+        """Where it comes from; by default the peer of the transport."""
+        self.key = ""
+        """What the listener counts it under, once it is accepted."""
+        self.offence = "unfinished_handshake"
+        """What it is to be blamed for if it ends now; empty for nothing."""
 
     @property
     def established(self) -> bool:
@@ -171,16 +156,19 @@ class Connection(asyncio.Protocol):
         """Start the handshake's time."""
         self._transport = cast(asyncio.Transport, transport)
         self._write: Callable[[bytes], None] = self._transport.write
+        if not self.address:
+            self.address = peer_of(transport)
+        if not self._door.opened(self):
+            transport.set_protocol(_GONE)
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        peer = transport.get_extra_info("peername")
-        self.address = peer[0] if isinstance(peer, tuple) else ""
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # Keeps the kernel from hiding a backlog from us: what it has not sent is bounded.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT)
         self._protocol = _ServerProtocol(subprotocols=[SUBPROTOCOL], logger=_SILENT)  # type: ignore[list-item]
         self._door.wheel.schedule(self, self._door.clock.monotonic() + self._door.handshake)
-        self._door.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Pass on whole binary messages; let the library read everything else."""
@@ -237,6 +225,8 @@ class Connection(asyncio.Protocol):
 
     def on_time(self, now: float) -> float | None:
         """The handshake, or the close, took too long."""
+        if self.offence:
+            self.offence = "slow_handshake"
         self._transport.abort()
         return None
 
@@ -294,15 +284,18 @@ class Connection(asyncio.Protocol):
         size = head.find(b"\r\n\r\n", start) + 4
         if size > _HEAD_MAX or (size < 4 and len(head) > _HEAD_MAX):
             self._head = None
+            self.offence = "bad_handshake"
             self._respond(self._protocol.reject(*_HEAD_TOO_LARGE))
         elif size >= 4:
             self._head = None
+            self.offence = "bad_handshake"
             self._protocol.receive_data(bytes(head[:size]))
             for request in cast(list[Request], self._protocol.events_received()):
                 self._request(request)
             self._flush()
             return bytes(head[size:])
         elif not head[:1].isalpha():
+            self.offence = "not_http"
             self._transport.abort()  # not HTTP, perhaps TLS: nothing that we could answer would be understood
         return b""
 
@@ -314,11 +307,13 @@ class Connection(asyncio.Protocol):
             protocol.max_message_size = min(verdict, _UNADMITTED_MAX)
             response = protocol.accept(request)
         else:
-            response = protocol.reject(*verdict)
-            if verdict[0] is HTTPStatus.SERVICE_UNAVAILABLE:
-                response.headers["Retry-After"] = "5"
+            self.offence = ""
+            response = protocol.reject(verdict.status, verdict.text)
+            if verdict.retry_after is not None:
+                response.headers["Retry-After"] = str(max(1, math.ceil(verdict.retry_after)))
         self._respond(response)
         if protocol.state is State.OPEN:
+            self.offence = ""
             self._door.wheel.schedule(self, None)
             self._receiver = self._door.accept(self, request)
             # The library's parser holds on to the request for the connection's life: 2 KiB that nobody reads.

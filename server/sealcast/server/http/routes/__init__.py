@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from . import (
     apps,
     bans,
+    blocks,
     certificates,
     channels,
     keys,
@@ -34,5 +35,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     nodes.router,
     usage.router,
     webhooks.router,
+    blocks.router,
 )
 """All of them."""

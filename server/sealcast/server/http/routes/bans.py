@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...access import new_rule_id
 from ...bans import PRIVILEGES, Ban
-from ...networks import NETWORK_MAX, network
+from ...prefixes import NETWORK_MAX, network
 from ..api_keys import Caller, CallerOf
 from ..errors import ApiError
 from ..paging import Page, PageAskedOf

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealcast.server.networks import Network, network, place_of
+from sealcast.server.prefixes import Network, network, place_of
 
 
 @pytest.mark.parametrize(
