@@ -14,7 +14,15 @@ from pydantic import BaseModel, SecretStr
 
 from sealcast.protocol.quantities import show_seconds, show_size
 
-from .config import AppConfig, ChannelConfig, DatabaseConfig, LogConfig, ServerConfig, StorageConfig
+from .config import (
+    AppConfig,
+    ChannelConfig,
+    DatabaseConfig,
+    LogConfig,
+    RecordsConfig,
+    ServerConfig,
+    StorageConfig,
+)
 
 __all__ = ["APP", "APP_ENVIRONMENT", "APP_ID", "CHANNEL", "PREFIXES", "PROCESS", "Option"]
 
@@ -91,6 +99,7 @@ PROCESS: Final = (
     *_walk(StorageConfig, "storage"),
     *_walk(DatabaseConfig, "database"),
     *_walk(LogConfig, "log"),
+    *_walk(RecordsConfig, "records"),
 )
 """The options of the process, which the environment has too."""
 
@@ -108,5 +117,7 @@ APP_ENVIRONMENT: Final = {
 }
 """The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
 
-PREFIXES: Final = tuple(f"SEALCAST_{part}_" for part in ("SERVER", "STORAGE", "DATABASE", "LOG", "APP"))
+PREFIXES: Final = tuple(
+    f"SEALCAST_{part}_" for part in ("SERVER", "STORAGE", "DATABASE", "LOG", "RECORDS", "APP")
+)
 """Variables that begin so are the relay's; an unknown one is a mistake."""

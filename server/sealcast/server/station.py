@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
 from typing import TYPE_CHECKING, Final
 
 from sealcast.protocol.errors import SealcastError
@@ -18,9 +19,12 @@ from .logs import logger
 from .relay import Relay
 from .store.records import StoreDown
 from .transport.tls import Certificate, CertificateUnusable
+from .witness import Several
 
 if TYPE_CHECKING:
     from .http.server import InternalPort
+    from .recording.recorder import Recorder
+    from .recording.retention import Retention
     from .store.store import Store
 
 __all__ = ["InternalPortUnavailable", "Station"]
@@ -57,6 +61,8 @@ class Station(Relay):
         self._port: InternalPort | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._recorder: Recorder | None = None
+        self._retention: Retention | None = None
 
     async def start(self) -> tuple[str, int]:
         """Open the database, listen on both ports; return address and port of the public one.
@@ -84,6 +90,8 @@ class Station(Relay):
             await self.stop()
             raise
         if self.store is not None:
+            if self._retention is not None:
+                self._retention.start()
             self._refreshing = asyncio.create_task(self._refresh())
         return address
 
@@ -92,6 +100,8 @@ class Station(Relay):
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
+        if self._retention is not None:
+            await self._retention.stop()
         await super().stop()
         if self._port is not None:
             await self._port.stop()
@@ -118,8 +128,22 @@ class Station(Relay):
         self.directory = Directory(self.config.apps, self.store.apps)
         self.config = self.config.model_copy(update={"apps": await self.directory.load()})
         logger.info("database", place=self.store.database.place)
+        await self._keep_records(self.store)
+
+    async def _keep_records(self, store: Store) -> None:
+        from .recording.recorder import Recorder
+        from .recording.retention import Retention
+
+        records = self.config.records
+        self._retention = Retention(store, records, self.clock, secrets.token_hex(8))
+        if records.sessions:
+            self._recorder = Recorder(store.calls, records, self.clock, self.config.server.node)
+            await self._recorder.start()
+            self.witness = Several([self.witness, self._recorder.ledger])
 
     async def _close_store(self) -> None:
+        if self._recorder is not None:
+            await self._recorder.stop()
         if self.store is not None:
             await self.store.close()
 
@@ -129,7 +153,7 @@ class Station(Relay):
             return
         from .http.application import application
         from .http.server import InternalPort
-        from .http.services import Services
+        from .http.services import KeptAudit, Services
 
         if server.internal_tls_key:
             self._certificate = Certificate(
@@ -138,7 +162,11 @@ class Station(Relay):
             if server.internal_tls_clients:
                 self._certificate.demand_of_clients(server.internal_tls_clients)
         tls = None if self._certificate is None else self._certificate.context
-        app = application(Services(self.config, self.hub, self.directory, self.clock, self.store))
+        services = Services(self.config, self.hub, self.directory, self.clock, self.store)
+        if self.store is not None:
+            services.audit = KeptAudit(self.store.audit)
+            services.recorder = self._recorder
+        app = application(services)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
         try:
             self.internal_address = await port.start()

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
-from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig
+from sealcast.server.config import AppConfig, Config, DatabaseConfig, RecordsConfig, ServerConfig
 from sealcast.server.http.api_keys import make_key
 from sealcast.server.station import Station
 
@@ -58,7 +59,13 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
     """Start a station; with ``database=False`` one that has none."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(*apps: AppConfig, database: bool = True, **server: Any) -> Operated:
+        async def start(
+            *apps: AppConfig,
+            database: bool = True,
+            url: str = "",
+            records: dict[str, Any] | None = None,
+            **server: Any,
+        ) -> Operated:
             options = {
                 "port": 0,
                 "internal_port": 0,
@@ -70,7 +77,10 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
             }
             config = Config(
                 server=ServerConfig(**options),
-                database=DatabaseConfig(directory=str(tmp_path / "data") if database else ""),
+                database=DatabaseConfig(
+                    directory=str(tmp_path / "data") if database and not url else "", url=SecretStr(url)
+                ),
+                records=RecordsConfig(**(records or {})),
                 apps=apps,
             )
             station = await stack.enter_async_context(Station(config, lab.clock).running())

@@ -38,6 +38,8 @@ Scope = Literal[
     "keys:write",
     "nodes:read",
     "blocks:write",
+    "sessions:read",
+    "users:write",
 ]
 """What a key may be good for."""
 

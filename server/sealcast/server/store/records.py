@@ -13,9 +13,11 @@ __all__ = [
     "AccountRecord",
     "Answer",
     "AppRecord",
+    "CallRecord",
     "CertificateRecord",
     "CertificateRole",
     "KeyRecord",
+    "MembershipRecord",
     "MigrationNeeded",
     "Missing",
     "Role",
@@ -87,6 +89,59 @@ class AccountRecord:
     role: Role
     disabled: bool
     created: float
+
+
+@dataclass(eq=False, slots=True)
+class CallRecord:
+    """The life of a channel on one node; it is written again whenever it has changed."""
+
+    call_id: str
+    run_id: str
+    """The process's, from its start to its end."""
+    node: str
+    app_id: str
+    channel: str
+    opened: float
+    closed: float | None = None
+    reason: str | None = None
+    """``over``, or ``node_lost`` where nobody saw the end."""
+    memberships: int = 0
+    """How often somebody joined."""
+    peak: int = 0
+    """How many were there at the same time at most."""
+    present: int = 0
+    """How many are there; not kept."""
+    kept: bool = False
+    """Whether it has been written before: if it is not there any more, it was deleted."""
+
+
+@dataclass(eq=False, slots=True)
+class MembershipRecord:
+    """A user in a channel, from joining to leaving; it is written again when it has ended."""
+
+    record_id: str
+    call: CallRecord | None
+    """None in what was read."""
+    call_id: str
+    run_id: str
+    app_id: str
+    user_id: str
+    member: int
+    """Its number in the channel."""
+    address: str
+    """Whole, cut to a network, or empty, as the options say."""
+    agent: str
+    system: str
+    """The operating system, as far as the user agent says."""
+    joined: float
+    ended: float | None = None
+    reason: str | None = None
+    """The name of an end code, or ``node_lost``."""
+    frames_in: int = 0
+    """What it has sent; written at the end."""
+    bytes_in: int = 0
+    kept: bool = False
+    """As a call's."""
 
 
 DAY: Final = 86_400.0

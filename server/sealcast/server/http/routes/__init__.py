@@ -6,9 +6,16 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from . import apps, certificates, keys
+from . import apps, audit, calls, certificates, keys, people
 
 __all__ = ["ROUTERS"]
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (apps.router, certificates.router, keys.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    apps.router,
+    certificates.router,
+    keys.router,
+    audit.router,
+    calls.router,
+    people.router,
+)
 """All of them."""

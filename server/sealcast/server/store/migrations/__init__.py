@@ -6,5 +6,5 @@ from typing import Final
 
 __all__ = ["HEAD"]
 
-HEAD: Final = "0001"
+HEAD: Final = "0005"
 """The newest step."""
