@@ -92,11 +92,11 @@ class Api:
                 f"{self._url} does not answer: {said}", "`sealcast serve`, or another --api"
             ) from None
 
-    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
         """Return everything in a list that comes in pages."""
         cursor = ""
         while True:
-            page = self.ask("GET", path, limit=200, cursor=cursor)
+            page = self.ask("GET", path, None, **query, limit=200, cursor=cursor)
             yield from page["items"]
             cursor = page["next"]
             if not cursor:

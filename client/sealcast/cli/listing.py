@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,9 @@ from .output import printable
 __all__ = ["moment", "print_json", "print_table"]
 
 
+_WIDE: Final = 10_000
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows under their headings; nothing at all is said to be nothing."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -24,7 +28,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(printable(_shown(cell))) for cell in row))
     if table.row_count:
-        Console(highlight=False, soft_wrap=True).print(table)
+        # For a program each row is one line, however long.
+        width = None if sys.stdout.isatty() else _WIDE
+        Console(highlight=False, soft_wrap=True, width=width).print(table)
     else:
         print("none")
 
