@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from sealcast.server.store.calls import CallsAsked
 from sealcast.server.store.database import Database
 from sealcast.server.store.migrate import migrate
 from sealcast.server.store.records import StoreDown
+from sealcast.server.store.store import Store
 
 if TYPE_CHECKING:
     from ..conftest import Lab
@@ -202,6 +205,64 @@ async def test_a_database_that_is_away_costs_members_nothing_and_records_wait(
     monkeypatch.setattr(repository, "write", original)
     (call,) = await calls(api, lab.APP)
     assert [each["user"] for each in await members(api, call)] == ["ann"]
+
+
+async def test_records_are_written_without_anybody_asking(
+    operate: Any, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealcast.server.recording.recorder._WRITE_EVERY", 0.005)
+    operated = await operate(lab.app())
+    repository = operated.station.store.calls
+    original, failures = repository.write, 2
+
+    async def failing(*records: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreDown("the database does not answer in time")
+        await original(*records)
+
+    monkeypatch.setattr(repository, "write", failing)
+    await (await lab.connect(operated.station)).join("standup", "ann")
+    found: list[Any] = []
+    while not found:
+        await asyncio.sleep(0)
+        found = await repository.page(lab.APP, CallsAsked(user="ann"))
+    assert failures == 0
+
+
+async def test_a_relay_that_goes_down_in_order_leaves_nothing_open(
+    operate: Any, lab: Lab, tmp_path: Path
+) -> None:
+    operated = await operate(lab.app())
+    await (await lab.connect(operated.station)).join("standup", "ann")
+    await operated.station.stop()
+    store = Store(f"sqlite:///{tmp_path}/data/sealcast.db", lab.clock.wall)
+    try:
+        (call,) = await store.calls.page(lab.APP, CallsAsked())
+        (ann,) = await store.calls.members(call.call_id)
+        assert (call.reason, ann.reason) == ("over", "draining")
+        assert await store.calls.reconcile("another", "node", lab.clock.wall() + 1) == 0
+    finally:
+        await store.close()
+
+
+async def test_what_is_too_old_is_deleted_at_the_start(operate: Any, lab: Lab) -> None:
+    first = await operate(lab.app(), records={"keep_sessions": 3600})
+    client = await lab.connect(first.station)
+    await client.join("standup", "ann")
+    await client.ws.close()
+    await gone(first.station)
+    assert len(await calls(await first.client(), lab.APP)) == 1
+    lab.later(3700)
+    again = await operate(lab.app(), records={"keep_sessions": 3600})
+    api = await again.client()
+    while await calls(api, lab.APP):
+        await asyncio.sleep(0)
+    said: list[Any] = []
+    while not said:
+        said = (await api.get("/api/v1/audit", params={"action": "retention.purged"})).json()["items"]
+    assert (said[0]["actor"], said[0]["detail"]["sessions"], said[0]["detail"]["calls"]) == ("relay", 1, 1)
 
 
 # --- one user ---

@@ -65,10 +65,11 @@ class Recorder:
 
     async def stop(self) -> None:
         """Write what there is, but not for long, and note that this process ends."""
-        if self._task is None:
+        task, self._task = self._task, None
+        if task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         try:
             async with asyncio.timeout(_LAST_WRITING):
                 await self.flush()
