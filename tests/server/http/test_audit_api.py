@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sqlite3
 from collections.abc import Callable
@@ -117,6 +118,28 @@ async def test_a_change_that_cannot_be_written_down_is_not_made(
     assert operated.station.directory.get(app_id).name == "before"
     assert operated.station.directory.get("f" * 32) is None
     assert operated.station.find("f" * 32) is None
+
+
+async def test_while_somebody_holds_the_database_nothing_is_changed(
+    operate: Any, refusal: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealcast.server.store.database._WAIT", 0.5)
+    operated = await operate()
+    api = await operated.client()
+    app_id = (await api.post("/api/v1/apps", json={"name": "before"})).json()["app"]["app_id"]
+    path = tmp_path / "data" / "sealcast.db"
+    held = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        # Not in the loop: what the relay does in the background has to end first.
+        await asyncio.to_thread(held.execute, "BEGIN IMMEDIATE")
+        refused = await api.patch(f"/api/v1/apps/{app_id}", json={"name": "after"})
+        assert refusal(refused) == (503, "database_unavailable")
+        assert operated.station.directory.get(app_id).name == "before"
+        held.execute("ROLLBACK")
+    finally:
+        held.close()
+    assert (await api.patch(f"/api/v1/apps/{app_id}", json={"name": "after"})).status_code == 200
+    assert len(await entries(api, action="app.changed")) == 1
 
 
 async def test_a_change_that_fails_leaves_no_entry(api: httpx.AsyncClient, refusal: Refusal) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
-from sealcast.server.store.records import Taken
+from sealcast.server.store.records import StoreDown, Taken
 from sealcast.server.store.store import Store
 
 APP, OTHER = "a" * 32, "b" * 32
@@ -96,3 +97,22 @@ async def test_a_database_that_goes_away_in_the_middle_has_kept_nothing(store: S
     with pytest.raises(TimeoutError):
         await cancelled()
     assert await ids(store) == []
+
+
+async def test_a_connection_that_is_cut_in_the_middle_has_kept_nothing(store: Store) -> None:
+    if store.database.embedded:
+        pytest.skip("SQLite has no connection that somebody could cut")
+
+    async def cut() -> None:
+        async with store.database.unit():
+            await make(store, APP)
+            async with store.database.transaction() as session:
+                own = await session.scalar(text("SELECT pg_backend_pid()"))
+            async with store.database.connection() as other:
+                await other.execute(text("SELECT pg_terminate_backend(:own)"), {"own": own})
+            await store.audit.add("ann", "app.created", APP, {})
+
+    with pytest.raises(StoreDown):
+        await cut()
+    assert await ids(store) == []
+    assert (await store.audit.ends()).head.seq == 0
