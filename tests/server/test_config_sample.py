@@ -13,6 +13,7 @@ from sealcast.server.config import (
     Config,
     DatabaseConfig,
     LogConfig,
+    RecordsConfig,
     ServerConfig,
     StorageConfig,
 )
@@ -34,6 +35,7 @@ def loaded(tmp_path: Path) -> Config:
 def test_every_field_is_an_option_once() -> None:
     fields = {f"server.{name}" for name in ServerConfig.model_fields}
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
+    fields |= {f"records.{name}" for name in RecordsConfig.model_fields}
     fields |= {f"database.{name}" for name in DatabaseConfig.model_fields}
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
     assert sorted(option.name for option in PROCESS) == sorted(fields)
@@ -53,6 +55,7 @@ def test_every_option_is_explained() -> None:
 def test_the_sample_is_the_defaults_and_the_given_app(loaded: Config) -> None:
     assert loaded.server == ServerConfig()
     assert loaded.log == LogConfig()
+    assert loaded.records == RecordsConfig()
     (app,) = loaded.apps
     assert (app.app_id, app.certificates) == (APP_ID, (CERTIFICATE,))
 
