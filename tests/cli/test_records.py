@@ -7,14 +7,17 @@ import os
 import pwd
 import signal
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from sealcast.client import Client, Key
 from sealcast.client.tokens import mint
+
+from ..server.postgres import Postgres, running
 
 Start = Callable[..., Awaitable[Any]]
 
@@ -98,7 +101,7 @@ async def test_the_log_is_listed_and_holds(auditor: Auditor, start: Start) -> No
     assert await auditor.run("audit", "list", "--to", "2001-01-01") == "none\n"
     head = (await auditor.run("audit", "head")).strip()
     verified = await auditor.run("audit", "verify", "--data", auditor.data, "--head", head)
-    assert verified == f"4 entries hold; the head is {head}\n"
+    assert verified == f"the log holds: 4 entries, the head is {head}\n"
     auditor.program.signal(signal.SIGTERM)
     assert await auditor.program.ended() == 0
     assert (await auditor.tree("audit", "verify", "--data", auditor.data))["head"] == head
@@ -187,6 +190,40 @@ async def test_a_call_is_found_and_a_user_is_exported_and_deleted(auditor: Audit
     assert [record["fields"]["channel"] for record in exported] == ["standup"]
     await auditor.run("users", "delete", app_id, odd, "--yes")
     assert json.loads(await auditor.run("users", "export", app_id, odd)) == []
+    assert odd not in await auditor.run("audit", "list", "--json")
+    auditor.program.signal(signal.SIGTERM)
+    assert await auditor.program.ended() == 0
+    for path in auditor.file.parent.iterdir():
+        assert odd.encode() not in path.read_bytes(), "what is deleted is not in the file any more"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
+async def test_it_is_the_same_on_postgres(start: Start, postgres: Postgres) -> None:
+    url = await postgres.database()
+
+    async def run(*arguments: str, status: int = 0) -> str:
+        done = await (await start(*arguments, env={"SEALCAST_DATABASE_URL": url})).finish()
+        assert done.status == status, done.err
+        return str(done.err if status else done.out.decode())
+
+    await run("migrate")
+    counts = json.loads(await run("retention", "run", "--json"))
+    assert counts == {"sessions": 0, "calls": 0, "runs": 0, "answers": 0, "audit": 0}
+    assert (await run("audit", "verify")).startswith("the log holds: 1 entries, the head is 1:")
+    connection = await asyncpg.connect(url)
+    try:
+        with pytest.raises(asyncpg.RaiseError, match="append-only"):
+            await connection.execute("UPDATE audit_entries SET actor = 'x'")
+        await connection.execute("ALTER TABLE audit_entries DISABLE TRIGGER USER")
+        await connection.execute("UPDATE audit_entries SET actor = 'x' WHERE seq = 1")
+    finally:
+        await connection.close()
+    assert (await run("audit", "verify", status=1)).endswith("entry 1: it was changed\n")
 
 
 async def test_what_is_too_old_is_deleted_when_told(auditor: Auditor) -> None:

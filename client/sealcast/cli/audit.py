@@ -124,4 +124,4 @@ def verify(
     if json:
         print_json({"entries": verdict.entries, "head": named})
     else:
-        print(f"{verdict.entries} entries hold; the head is {named}")
+        print(f"the log holds: {verdict.entries} entries, the head is {named}")
