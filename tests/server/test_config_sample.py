@@ -16,6 +16,7 @@ from sealcast.server.config import (
     HooksConfig,
     LogConfig,
     MetricsConfig,
+    RecordsConfig,
     ServerConfig,
     StorageConfig,
     TracesConfig,
@@ -39,6 +40,7 @@ def test_every_field_is_an_option_once() -> None:
     fields = {f"server.{name}" for name in ServerConfig.model_fields}
     fields |= {f"guard.{name}" for name in GuardConfig.model_fields}
     fields |= {f"log.{name}" for name in LogConfig.model_fields}
+    fields |= {f"records.{name}" for name in RecordsConfig.model_fields}
     fields |= {f"database.{name}" for name in DatabaseConfig.model_fields}
     fields |= {f"storage.{name}" for name in StorageConfig.model_fields}
     fields |= {f"metrics.{name}" for name in MetricsConfig.model_fields}
@@ -61,6 +63,7 @@ def test_every_option_is_explained() -> None:
 def test_the_sample_is_the_defaults_and_the_given_app(loaded: Config) -> None:
     assert loaded.server == ServerConfig()
     assert loaded.log == LogConfig()
+    assert loaded.records == RecordsConfig()
     (app,) = loaded.apps
     assert (app.app_id, app.certificates) == (APP_ID, (CERTIFICATE,))
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
-import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from .at_database import ConfigOption, DataOption, at_database, operator
 from .failure import Failure, Status, missing_extra
 from .output import note
 from .quantity import duration
@@ -24,17 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "migrate"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-T = TypeVar("T")
-
-_Config = Annotated[
-    Path | None,
-    typer.Option(help="The relay's configuration file; or SEALCAST_CONFIG.", show_default=False),
-]
-_Data = Annotated[
-    Path | None,
-    typer.Option(help="The directory of its database instead of database.directory.", show_default=False),
-]
 
 
 @app.callback()
@@ -57,8 +43,8 @@ def create(
         str | None,
         typer.Option(help="A file with the password, - for stdin; by default asked for.", show_default=False),
     ] = None,
-    config: _Config = None,
-    data: _Data = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
 ) -> None:
     """Make an account of the console."""
     try:
@@ -77,12 +63,16 @@ def create(
         raise Failure(problem, status=Status.USAGE)
 
     async def make(store: Store) -> None:
+        hashed = await Passwords().hash(password)
         try:
-            await store.accounts.create(email, await Passwords().hash(password), roles[role])
+            async with store.database.unit():
+                made = await store.accounts.create(email, hashed, roles[role])
+                detail = {"email": email, "role": role}
+                await store.audit.add(operator(), "account.created", f"account {made.account_id}", detail)
         except Taken:
             raise Failure(f"there is an account of {email} already") from None
 
-    _at_database(config, data, make)
+    at_database("admin", config, data, make)
     note(f"{email} may sign in as {role}")
 
 
@@ -97,8 +87,8 @@ def key(
         str | None, typer.Option("--app", help="Good for this app only.", show_default=False)
     ] = None,
     ttl: Annotated[str | None, typer.Option(help="How long it lives: 12h, 30d.", show_default=False)] = None,
-    config: _Config = None,
-    data: _Data = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
 ) -> None:
     """Make an API key and print it, this once."""
     try:
@@ -113,23 +103,23 @@ def key(
     made = make_key()
 
     async def keep(store: Store) -> None:
+        scopes = scope or list(SCOPES)
+        expires = None if lives is None else time.time() + lives
         try:
-            await store.keys.create(
-                made.key_id,
-                made.digest,
-                name=name,
-                scopes=scope or SCOPES,
-                app_id=app_id,
-                expires=None if lives is None else time.time() + lives,
-            )
+            async with store.database.unit():
+                await store.keys.create(
+                    made.key_id, made.digest, name=name, scopes=scopes, app_id=app_id, expires=expires
+                )
+                detail = {"scopes": scopes, "app": app_id, "expires": expires}
+                await store.audit.add(operator(), "key.created", f"key {made.key_id}", detail)
         except Missing:
             raise Failure("there is no such app in the database") from None
 
-    _at_database(config, data, keep)
+    at_database("admin", config, data, keep)
     print(made.text)
 
 
-def migrate(config: _Config = None, data: _Data = None) -> None:
+def migrate(config: ConfigOption = None, data: DataOption = None) -> None:
     """Bring the database to the schema of this version. Nothing happens where it is already.
 
     \b
@@ -137,57 +127,14 @@ def migrate(config: _Config = None, data: _Data = None) -> None:
     """
 
     async def upgrade(store: Store) -> tuple[str | None, str]:
-        from sealcast.server.store.migrate import migrate as upgrade
-
         await store.database.open()
-        return await upgrade(store.database)
+        return await store.migrate(operator())
 
-    before, after = _at_database(config, data, upgrade, opened=False)
+    before, after = at_database("migrate", config, data, upgrade, opened=False)
     if before == after:
         note(f"the database is at {after} already")
     else:
         note(f"the database was {f'at {before}' if before else 'empty'}, and is at {after} now")
-
-
-def _at_database(
-    config: Path | None, data: Path | None, work: Callable[[Store], Awaitable[T]], *, opened: bool = True
-) -> T:
-    """Do something at the database that the configuration names."""
-    try:
-        from sealcast.server.config_file import ConfigError, NoApp, load
-        from sealcast.server.store.records import StoreError, StoreUnusable
-        from sealcast.server.store.store import Store
-    except ModuleNotFoundError as error:
-        raise missing_extra("admin", error) from None
-    path = config or (Path(named) if (named := os.environ.get("SEALCAST_CONFIG")) else None)
-    flags = {"database.directory": None if data is None else str(data)}
-    try:
-        place = load(path, os.environ, flags).database.place
-    except NoApp:
-        place = ""
-    except ConfigError as error:
-        *others, last = error.problems
-        for problem in others:
-            note(problem)
-        raise Failure(last, status=Status.CONFIGURATION) from None
-    if not place:
-        raise Failure("no database is configured", "--data, or database.url", Status.CONFIGURATION)
-
-    async def run() -> T:
-        store = Store(place, time.time)
-        try:
-            if opened:
-                await store.open()
-            return await work(store)
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run())
-    except StoreUnusable as error:
-        raise Failure(str(error), status=Status.CONFIGURATION) from None
-    except StoreError as error:
-        raise Failure(str(error)) from None
 
 
 def _asked() -> str:

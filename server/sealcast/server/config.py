@@ -39,6 +39,7 @@ __all__ = [
     "HooksConfig",
     "LogConfig",
     "MetricsConfig",
+    "RecordsConfig",
     "ServerConfig",
     "StorageConfig",
     "TracesConfig",
@@ -191,6 +192,29 @@ class LogConfig(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = _option("info", "least severe line to write")
     format: Literal["auto", "json", "text"] = _option("auto", "`auto`: text on a terminal, else JSON lines")
+
+
+class RecordsConfig(_Section):
+    """What is kept in the database of past sessions and of changes, and for how long."""
+
+    sessions: bool = _option(True, "keep who was in which channel, when, and from where")
+    addresses: Literal["whole", "cut", "none"] = _option(
+        "whole", "addresses of sessions: `cut` keeps the network only, /24 of IPv4 and /48 of IPv6"
+    )
+    keep_sessions: float = _option(
+        90 * 86_400.0,
+        "how long records of sessions are kept after their end",
+        unit="s",
+        ge=3600,
+        le=730 * 86_400,
+    )
+    keep_audit: float = _option(
+        730 * 86_400.0,
+        "how long entries of the audit log are kept",
+        unit="s",
+        ge=30 * 86_400,
+        le=3650 * 86_400,
+    )
 
 
 class AppPolicy(_Section):
@@ -406,6 +430,7 @@ class Config(_Section):
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     traces: TracesConfig = TracesConfig()
+    records: RecordsConfig = RecordsConfig()
     apps: tuple[AppConfig, ...] = Field((), description="the tenants")
 
     @model_validator(mode="after")

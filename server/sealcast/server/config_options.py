@@ -22,6 +22,7 @@ from .config import (
     HooksConfig,
     LogConfig,
     MetricsConfig,
+    RecordsConfig,
     ServerConfig,
     StorageConfig,
     TracesConfig,
@@ -109,6 +110,7 @@ PROCESS: Final = (
     *_walk(DatabaseConfig, "database"),
     *_walk(HooksConfig, "hooks"),
     *_walk(LogConfig, "log"),
+    *_walk(RecordsConfig, "records"),
     *_walk(MetricsConfig, "metrics"),
     *_walk(TracesConfig, "traces"),
 )
@@ -129,7 +131,6 @@ APP_ENVIRONMENT: Final = {
 """The environment's secrets of one app, each also as ``…_FILE``, which names a file that holds it."""
 
 PREFIXES: Final = tuple(
-    f"SEALCAST_{part}_"
-    for part in ("SERVER", "GUARD", "STORAGE", "DATABASE", "HOOKS", "LOG", "METRICS", "TRACES", "APP")
+    f"SEALCAST_{part}_" for part in dict.fromkeys([*(o.path[0].upper() for o in PROCESS), "APP"])
 )
 """Variables that begin so are the relay's; an unknown one is a mistake."""

@@ -144,6 +144,7 @@ class Directory:
         self._kept: dict[str, AppConfig] = {}
         self._versions: dict[str, int] = {}
         self._relay: Relayed | None = None
+        self._changes = 0
 
     def __iter__(self) -> Iterator[AppConfig]:
         return iter([*self._fixed.values(), *self._kept.values()])
@@ -196,11 +197,21 @@ class Directory:
         """Tell this relay of changes from now on; it knows what there is."""
         self._relay = relay
 
+    @property
+    def changes(self) -> int:
+        """Grows with every change that was applied."""
+        return self._changes
+
+    def doubt(self) -> None:
+        """Take everything over anew with the next ``refresh``: what was applied may not have been kept."""
+        self._versions = dict.fromkeys(self._versions, 0)
+
     def apply(self, record: AppRecord) -> None:
         """Let an app of the database be as this record says; one that is older than what is known is late."""
         known = self._versions.get(record.app_id, 0)
         if record.version <= known or self.fixed(record.app_id):
             return
+        self._changes += 1
         config = self._take(record)
         if self._relay is None:
             return
@@ -211,6 +222,7 @@ class Directory:
 
     def drop(self, app_id: str) -> None:
         """Forget an app of the database."""
+        self._changes += 1
         self._versions.pop(app_id, None)
         if self._kept.pop(app_id, None) is not None and self._relay is not None:
             self._relay.remove(app_id)

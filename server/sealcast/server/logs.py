@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from sealcast.protocol.codes import Code, end
+from sealcast.protocol.codes import Code
 
 from .config import LogConfig
 from .visitor import Visitor
@@ -117,9 +117,8 @@ class SessionLog:
         self._bytes += size
 
     def ended(self, cause: Code, peer_code: int | None, now: float) -> None:
-        """The connection ended."""
-        write = logger.debug if cause in (end("left"), end("draining")) else logger.info
-        write(
+        """The connection ended: one line for each, however it did."""
+        logger.info(
             "connection ended",
             **self._whose(),
             code=cause.number,

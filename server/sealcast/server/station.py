@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ from .witness import Several
 if TYPE_CHECKING:
     from .hooks.service import Hooks
     from .http.server import InternalPort
+    from .recording.recorder import Recorder
+    from .recording.retention import Retention
     from .store.store import Store
     from .traces import Traces
 
@@ -72,6 +75,8 @@ class Station(Relay):
         self._port: InternalPort | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._recorder: Recorder | None = None
+        self._retention: Retention | None = None
 
     async def start(self) -> tuple[str, int]:
         """Open the database, listen on both ports; return address and port of the public one.
@@ -105,6 +110,8 @@ class Station(Relay):
             await self.stop()
             raise
         if self.store is not None:
+            if self._retention is not None:
+                self._retention.start()
             self._refreshing = asyncio.create_task(self._refresh())
         return address
 
@@ -113,6 +120,8 @@ class Station(Relay):
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
+        if self._retention is not None:
+            await self._retention.stop()
         await super().stop()
         self.instruments.stop()
         if self._port is not None:
@@ -155,7 +164,19 @@ class Station(Relay):
         self.access = Access(self.clock.wall, self.store.bans, self.store.revocations)
         await self.access.refresh()
         logger.info("database", place=self.store.database.place)
+        await self._keep_records(self.store)
         await self._open_hooks(self.store)
+
+    async def _keep_records(self, store: Store) -> None:
+        from .recording.recorder import Recorder
+        from .recording.retention import Retention
+
+        records = self.config.records
+        self._retention = Retention(store, records, self.clock, secrets.token_hex(8))
+        if records.sessions:
+            self._recorder = Recorder(store.calls, records, self.clock, self.config.server.node)
+            await self._recorder.start()
+            self.witness = Several([self.witness, self._recorder.ledger])
 
     async def _open_hooks(self, store: Store) -> None:
         """Begin to tell the webhooks, first of all what ended when this node was gone without a word."""
@@ -177,6 +198,8 @@ class Station(Relay):
     async def _close_store(self) -> None:
         if self.hooks is not None:
             await self.hooks.close()
+        if self._recorder is not None:
+            await self._recorder.stop()
         if self.store is not None:
             await self.store.close()
 
@@ -197,7 +220,7 @@ class Station(Relay):
             return
         from .http.application import application
         from .http.server import InternalPort
-        from .http.services import Services
+        from .http.services import KeptAudit, Services
 
         if server.internal_tls_key:
             self._certificate = Certificate(
@@ -215,6 +238,9 @@ class Station(Relay):
         services = Services(self.config, self.hub, self.directory, self.clock, self.store, hooks=self.hooks)
         services.figures, services.readiness = figures, readiness
         services.requests, services.tracer = self.instruments.requests, self.tracer
+        if self.store is not None:
+            services.audit = KeptAudit(self.store.audit)
+            services.recorder = self._recorder
         app = application(services)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
         try:

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
-from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig, StorageConfig
+from sealcast.server.config import (
+    AppConfig,
+    Config,
+    DatabaseConfig,
+    RecordsConfig,
+    ServerConfig,
+    StorageConfig,
+)
 from sealcast.server.http.api_keys import make_key
 from sealcast.server.station import Station
 
@@ -59,7 +67,12 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
-            *apps: AppConfig, database: bool = True, storage: StorageConfig | None = None, **server: Any
+            *apps: AppConfig,
+            database: bool = True,
+            url: str = "",
+            records: dict[str, Any] | None = None,
+            storage: StorageConfig | None = None,
+            **server: Any,
         ) -> Operated:
             options = {
                 "port": 0,
@@ -72,7 +85,10 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
             }
             config = Config(
                 server=ServerConfig(**options),
-                database=DatabaseConfig(directory=str(tmp_path / "data") if database else ""),
+                database=DatabaseConfig(
+                    directory=str(tmp_path / "data") if database and not url else "", url=SecretStr(url)
+                ),
+                records=RecordsConfig(**(records or {})),
                 storage=storage or StorageConfig(),
                 apps=apps,
             )

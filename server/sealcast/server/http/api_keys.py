@@ -40,6 +40,8 @@ Scope = Literal[
     "blocks:write",
     "metrics:read",
     "webhooks:write",
+    "sessions:read",
+    "users:write",
 ]
 """What a key may be good for."""
 

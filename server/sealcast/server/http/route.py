@@ -93,14 +93,22 @@ class ApiRoute(APIRoute):
             if unknown := set(request.query_params) - known:
                 # A misspelt filter must not be a filter that is silently not there.
                 raise ApiError("invalid", problems=[f"{name[:40]}: unknown" for name in sorted(unknown)[:5]])
+            services: Services = request.app.state.services
+
+            async def carry_out() -> Response:
+                if request.method == "GET":
+                    return await handler(request)
+                async with services.unit():
+                    return await handler(request)
+
             key = request.headers.get("idempotency-key")
             if key is None or request.method != "POST":
-                return await handler(request)
+                return await carry_out()
             if not _IDEMPOTENCY_KEY.fullmatch(key):
                 raise ApiError("invalid", problems=["Idempotency-Key: 1 to 128 printable characters"])
             body = await request.body()
             print_ = hashlib.sha256(json.dumps([request.method, request.url.path]).encode() + body).digest()
-            return await gate.replays.once(caller.actor, key, print_, lambda: handler(request))
+            return await gate.replays.once(caller.actor, key, print_, carry_out)
 
         return handle
 

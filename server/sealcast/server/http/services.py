@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -17,15 +19,17 @@ from ..figures.readiness import Readiness
 from ..hub import App, Hub
 from ..logs import logger
 from ..spans import Tracer
+from ..store.records import StoreDown
 from ..usage import Usage
 from .errors import ApiError
 
 if TYPE_CHECKING:
     from ..figures.exposition import Exposition
     from ..hooks.service import Hooks
+    from ..store.audit import AuditLog
     from ..store.store import Store
 
-__all__ = ["Audit", "Services", "ServicesOf", "log_change"]
+__all__ = ["Audit", "KeptAudit", "Services", "ServicesOf", "Settling", "log_change"]
 
 
 class Audit(Protocol):
@@ -45,6 +49,33 @@ async def log_change(
     logger.info("changed", actor=actor, action=action, target=target, address=address, **detail)
 
 
+class KeptAudit:
+    """Writes changes by operators to the audit log, and to the log. Raises StoreDown."""
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    async def __call__(
+        self, actor: str, action: str, target: str, detail: Mapping[str, Any], *, address: str = ""
+    ) -> None:
+        """Write down a change; in ``Services.unit`` it is kept with the change."""
+        try:
+            await self._log.add(actor, action, target, detail, address=address)
+        except StoreDown:
+            said = {"actor": actor, "action": action, "target": target, "address": address}
+            logger.error("a change cannot be written to the audit log, so it is refused", **said)
+            raise
+        await log_change(actor, action, target, detail, address=address)
+
+
+class Settling(Protocol):
+    """What writes in the background."""
+
+    async def flush(self) -> None:
+        """Write what waits."""
+        ...
+
+
 @dataclass(slots=True)
 class Services:
     """The relay, as operators see it."""
@@ -58,6 +89,8 @@ class Services:
     audit: Audit = log_change
     hooks: Hooks | None = None
     """Webhooks, where there is a database: their counts, and changes that hold at once."""
+    recorder: Settling | None = None
+    """Writes the records of sessions; None where none are kept."""
     figures: Exposition | None = None
     """What `/metrics` shows; None where nobody counts."""
     readiness: Readiness | None = None
@@ -91,6 +124,32 @@ class Services:
         if self.store is None:
             raise ApiError("file_configured", "there is no database, so nothing can be changed here")
         return self.store
+
+    @contextlib.asynccontextmanager
+    async def unit(self) -> AsyncIterator[None]:
+        """Keep all that a request changes in the database, and its audit entry, or nothing of it.
+
+        Every route that changes something runs in one; see ``Database.unit``. What is not in the database
+        is not taken back: a route that does something to the relay itself writes the audit entry first.
+        """
+        if self.store is None:
+            yield
+            return
+        before = self.directory.changes
+        try:
+            async with self.store.database.unit():
+                yield
+        except (Exception, asyncio.CancelledError):
+            if self.directory.changes != before:
+                self.directory.doubt()
+            raise
+
+    async def settled(self) -> Store:
+        """Return the database, once the records of sessions that this node has noted are in it."""
+        store = self.kept
+        if self.recorder is not None:
+            await self.recorder.flush()
+        return store
 
     def changeable(self, app_id: str) -> Store:
         """Return the database that an app is in. Raises ApiError for an app of the configuration."""

@@ -1,4 +1,8 @@
-"""One database: SQLite in a file, or PostgreSQL. Transactions, and what their failures mean."""
+"""One database: SQLite in a file, or PostgreSQL. Transactions, and what their failures mean.
+
+Transactions of one task can be made one (``unit``): a change and its entry in the audit log are kept
+together or not at all, though each repository opens a transaction of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +35,20 @@ _DRIVERS: Final = {
     "postgresql": "postgresql+asyncpg",
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
+
+
+@dataclass(eq=False, slots=True)
+class _Unit:
+    """Transactions of one task that are one."""
+
+    database: Database
+    task: asyncio.Task[Any] | None
+    stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    session: AsyncSession | None = None
+    """None until the first transaction: what does not ask the database does not hold it."""
+
+
+_UNIT: ContextVar[_Unit | None] = ContextVar("sealcast_unit", default=None)
 
 
 class Database:
@@ -82,13 +102,57 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     @contextlib.asynccontextmanager
+    async def unit(self) -> AsyncIterator[None]:
+        """Keep all transactions of the block, or none of them.
+
+        Only those of this task: what others do meanwhile stands on its own. A transaction that fails inside
+        and is caught takes only itself back. Other work has to wait for the one connection of SQLite from the
+        first transaction on, so the block should not wait for anything else.
+
+        Raises:
+            StoreDown: the database does not answer, or not in time. Nothing was kept.
+
+        """
+        if self._joined() is not None:
+            yield
+            return
+        unit = _Unit(self, asyncio.current_task())
+        token = _UNIT.set(unit)
+        try:
+            with _failures():
+                async with unit.stack:
+                    yield
+        finally:
+            _UNIT.reset(token)
+
+    def _joined(self) -> _Unit | None:
+        unit = _UNIT.get()
+        # A task that was begun in the block has its context, and still no part in it.
+        mine = unit is not None and unit.database is self and unit.task is asyncio.current_task()
+        return unit if mine else None
+
+    @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Carry out all of the block or nothing of it.
+        """Carry out all of the block or nothing of it; in a ``unit`` it is kept with the others.
 
         Raises:
             StoreDown: the database does not answer, or not in time.
 
         """
+        unit = self._joined()
+        if unit is not None:
+            with _failures():
+                if unit.session is None:
+                    unit.session = await unit.stack.enter_async_context(self._alone())
+                unit.session.expunge_all()  # as with a session of its own: what is read is read anew
+                async with unit.session.begin_nested():
+                    yield unit.session
+            return
+        async with self._alone() as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[AsyncSession]:
         with _failures():
             async with (
                 asyncio.timeout(_TIME),
@@ -151,7 +215,8 @@ def _prepare(connection: Any, record: object) -> None:
     # The driver would begin transactions by itself, and not for changes of the schema: `_begin` does it.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    # What is deleted is overwritten, too: it can be about people.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -14,9 +14,11 @@ __all__ = [
     "Answer",
     "AppRecord",
     "BlockRecord",
+    "CallRecord",
     "CertificateRecord",
     "CertificateRole",
     "KeyRecord",
+    "MembershipRecord",
     "MigrationNeeded",
     "Missing",
     "Role",
@@ -103,6 +105,59 @@ class BlockRecord:
     """Unix seconds; None: until it is lifted."""
     actor: str
     """Who did it, as the audit log names it."""
+
+
+@dataclass(eq=False, slots=True)
+class CallRecord:
+    """The life of a channel on one node; it is written again whenever it has changed."""
+
+    call_id: str
+    run_id: str
+    """The process's, from its start to its end."""
+    node: str
+    app_id: str
+    channel: str
+    opened: float
+    closed: float | None = None
+    reason: str | None = None
+    """``over``, or ``node_lost`` where nobody saw the end."""
+    memberships: int = 0
+    """How often somebody joined."""
+    peak: int = 0
+    """How many were there at the same time at most."""
+    present: int = 0
+    """How many are there; not kept."""
+    kept: bool = False
+    """Whether it has been written before: if it is not there any more, it was deleted."""
+
+
+@dataclass(eq=False, slots=True)
+class MembershipRecord:
+    """A user in a channel, from joining to leaving; it is written again when it has ended."""
+
+    record_id: str
+    call: CallRecord | None
+    """None in what was read."""
+    call_id: str
+    run_id: str
+    app_id: str
+    user_id: str
+    member: int
+    """Its number in the channel."""
+    address: str
+    """Whole, cut to a network, or empty, as the options say."""
+    agent: str
+    system: str
+    """The operating system, as far as the user agent says."""
+    joined: float
+    ended: float | None = None
+    reason: str | None = None
+    """The name of an end code, or ``node_lost``."""
+    frames_in: int = 0
+    """What it has sent; written at the end."""
+    bytes_in: int = 0
+    kept: bool = False
+    """As a call's."""
 
 
 DAY: Final = 86_400.0

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from .accounts import Accounts
 from .answers import Answers
 from .apps import Apps
+from .audit import AuditLog
 from .blocks import Blocks
+from .calls import Calls
+from .chores import Chores
 from .database import Database
 from .deliveries import Deliveries
 from .keys import Keys
 from .migrate import migrate, require_current
+from .people import People
 from .rules import BanTable, RevocationTable
 from .webhooks import Webhooks
 
@@ -41,6 +45,10 @@ class Store:
         self.webhooks = Webhooks(self.database, now)
         self.deliveries = Deliveries(self.database)
         self.blocks = Blocks(self.database, now)
+        self.audit = AuditLog(self.database, now)
+        self.calls = Calls(self.database)
+        self.people = People(self.database)
+        self.chores = Chores(self.database, now)
 
     async def open(self) -> None:
         """Open the database. An embedded one is migrated.
@@ -52,9 +60,24 @@ class Store:
         """
         await self.database.open()
         if self.database.embedded:
-            await migrate(self.database)
+            await self.migrate("relay")
         else:
             await require_current(self.database)
+
+    async def migrate(self, actor: str) -> tuple[str | None, str]:
+        """Bring it to the schema of this version; return the step before and the one after.
+
+        That it was done stands in the audit log.
+
+        Raises:
+            StoreUnusable: it is of a newer version.
+            StoreDown: it does not answer.
+
+        """
+        before, after = await migrate(self.database)
+        if before != after:
+            await self.audit.add(actor, "database.migrated", "database", {"before": before, "after": after})
+        return before, after
 
     async def close(self) -> None:
         """Let go of it."""

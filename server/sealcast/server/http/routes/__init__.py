@@ -8,14 +8,17 @@ from fastapi import APIRouter
 
 from . import (
     apps,
+    audit,
     bans,
     blocks,
+    calls,
     certificates,
     channels,
     keys,
     members,
     messages,
     nodes,
+    people,
     revocations,
     usage,
     webhooks,
@@ -36,5 +39,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     usage.router,
     webhooks.router,
     blocks.router,
+    audit.router,
+    calls.router,
+    people.router,
 )
 """All of them."""
