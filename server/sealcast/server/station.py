@@ -20,7 +20,9 @@ from .store.records import StoreDown
 from .transport.tls import Certificate, CertificateUnusable
 
 if TYPE_CHECKING:
+    from .http.console.application import Console
     from .http.server import InternalPort
+    from .store.records import Role
     from .store.store import Store
 
 __all__ = ["InternalPortUnavailable", "Station"]
@@ -55,6 +57,7 @@ class Station(Relay):
         self.store: Store | None = None
         """The database, once started and if there is one."""
         self._port: InternalPort | None = None
+        self._console: Console | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -93,6 +96,8 @@ class Station(Relay):
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
         await super().stop()
+        if self._console is not None:
+            self._console.stop()
         if self._port is not None:
             await self._port.stop()
         await self._close_store()
@@ -128,6 +133,7 @@ class Station(Relay):
         if not server.internal:
             return
         from .http.application import application
+        from .http.console.application import Console
         from .http.server import InternalPort
         from .http.services import Services
 
@@ -138,16 +144,25 @@ class Station(Relay):
             if server.internal_tls_clients:
                 self._certificate.demand_of_clients(server.internal_tls_clients)
         tls = None if self._certificate is None else self._certificate.context
-        app = application(Services(self.config, self.hub, self.directory, self.clock, self.store))
+        services = Services(self.config, self.hub, self.directory, self.clock, self.store)
+        console = Console(services)
+        app = application(services, console)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
         try:
             self.internal_address = await port.start()
         except OSError as error:
             address = f"{server.internal_host}:{server.internal_port}"
             raise InternalPortUnavailable(address, error) from None
-        self._port = port
+        self._port, self._console = port, console
+        console.start()
         host, number = self.internal_address
         logger.info("listening for operators", host=host, port=number, tls=tls is not None)
+
+    def sign_in_link(self, role: Role) -> str | None:
+        """Make a link that signs in to the console once, within minutes; None without an internal port."""
+        if self._console is None or self.internal_url is None:
+            return None
+        return self.internal_url + self._console.sign_in_path(role)
 
     async def _refresh(self) -> None:
         down = False
