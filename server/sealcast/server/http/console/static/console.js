@@ -17,6 +17,13 @@ function shown(value, unit) {
   return Math.round(value).toLocaleString("en");
 }
 
+// What a chart shows, for who cannot see it.
+function range(values, unit) {
+  if (!values.length) return "\u00a0";
+  const [least, most] = [shown(Math.min(...values), unit), shown(Math.max(...values), unit)];
+  return least === most ? `always ${most}` : `${least} to ${most}`;
+}
+
 function draw(figure, values) {
   const svg = figure.querySelector("svg");
   const step = 100 / (KEPT - 1);
@@ -50,8 +57,7 @@ function live(root) {
       figure.querySelector(".value").textContent = shown(values.at(-1), unit);
       draw(figure, values);
       const known = values.filter((value) => value !== null);
-      figure.querySelector(".range").textContent = known.length
-        ? `${shown(Math.min(...known), unit)} to ${shown(Math.max(...known), unit)} in ${KEPT / 60} min` : "\u00a0";
+      figure.querySelector(".range").textContent = range(known, unit);
     }
     for (const table of root.querySelectorAll("[data-rows]")) rows(table, answer.rows[table.dataset.rows] ?? []);
   };
@@ -62,8 +68,10 @@ function live(root) {
         const answer = await fetch(root.dataset.live, { cache: "no-store", headers: { Accept: "application/json" } });
         if (answer.status === 401) { location.assign("/console/signin"); return; }
         if (!answer.ok) throw new Error(answer.statusText);
-        show(await answer.json());
-        say("live", "live");
+        const news = await answer.json();
+        show(news);
+        if (root.dataset.gone && news.series.here?.at(-1) === 0) say(root.dataset.gone, "gone");
+        else say("live", "live");
       }
     } catch {
       say("connection lost, trying again", "gone");
