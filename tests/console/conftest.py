@@ -40,11 +40,13 @@ async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[P
     opened: list[tuple[Page, Trouble]] = []
     expect.set_options(timeout=PATIENCE)
 
-    async def begin(width: int = 1280, height: int = 900, **options: object) -> Page:
+    async def begin(
+        width: int = 1280, height: int = 900, allowed: str = "nothing", **options: object
+    ) -> Page:
         context = await browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
         page = await context.new_page()
         page.set_default_timeout(PATIENCE)
-        opened.append((page, Trouble(page)))
+        opened.append((page, Trouble(page, allowed)))
         return page
 
     yield begin

@@ -17,7 +17,17 @@ from sealcast.server.config import AppConfig, AppPolicy, Config, DatabaseConfig,
 from sealcast.server.passwords import Passwords
 from sealcast.server.station import Station
 
-__all__ = ["APP", "CERTIFICATE", "EMAIL", "PASSWORD", "Stage", "Trouble", "chromium", "path_of_chromium", "staged"]
+__all__ = [
+    "APP",
+    "CERTIFICATE",
+    "EMAIL",
+    "PASSWORD",
+    "Stage",
+    "Trouble",
+    "chromium",
+    "path_of_chromium",
+    "staged",
+]
 
 APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
@@ -49,15 +59,16 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 class Trouble:
-    """What a page complained of: errors on its console, violations of its policy, exceptions, lost requests."""
+    """What a page complained of, but for *allowed*: errors, violations of its policy, exceptions."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, allowed: str) -> None:
         self.seen: list[str] = []
+        self._allowed = allowed
         page.on("console", self._said)
         page.on("pageerror", self._raised)
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and self._allowed not in message.text:
             self.seen.append(message.text)
 
     def _raised(self, error: Error) -> None:
@@ -113,9 +124,7 @@ async def staged(place: Path, node: str = "test") -> AsyncIterator[Stage]:
     config = Config(
         server=ServerConfig(port=0, internal_port=0, close=0.2, drain_spread=0.0, node=node),
         database=DatabaseConfig(directory=str(place / "data")),
-        apps=(
-            AppConfig(app_id=APP, name="Standups", certificate=CERTIFICATE, policy=AppPolicy()),
-        ),
+        apps=(AppConfig(app_id=APP, name="Standups", certificate=CERTIFICATE, policy=AppPolicy()),),
     )
     async with contextlib.AsyncExitStack() as outer:
         station = Station(config)
