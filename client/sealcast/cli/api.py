@@ -96,7 +96,7 @@ class Api:
         """Return everything in a list that comes in pages."""
         cursor = ""
         while True:
-            page = self.ask("GET", path, **query, limit=200, cursor=cursor)
+            page = self.ask("GET", path, None, **query, limit=200, cursor=cursor)
             yield from page["items"]
             cursor = page["next"]
             if not cursor:

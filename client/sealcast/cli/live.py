@@ -92,7 +92,7 @@ def delete_history(
     if upto is not None:
         query["upto"] = upto
     path = f"/apps/{app_id}/channel/history"
-    done = reach(api, api_key, api_key_file, context).ask("DELETE", path, **query)
+    done = reach(api, api_key, api_key_file, context).ask("DELETE", path, None, **query)
     if json:
         print_json(done)
     else:

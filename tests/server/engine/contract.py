@@ -385,6 +385,23 @@ class BrokerContract:
         await room.said(1)
         assert room.told[-1].offset == 6
 
+    async def test_how_much_is_held_is_known(self, broker: Broker) -> None:
+        room = Room(broker)
+        assert broker.held(room.key) == (0, 0)
+        await room.said(5)
+        held, size = broker.held(room.key)
+        assert held == 5
+        assert size >= sum(len(told.data) for told in room.told) - 5 * 16
+        broker.erase(room.key, 3)
+        assert broker.held(room.key)[0] == 2
+        assert 0 < broker.held(room.key)[1] < size
+
+    async def test_what_is_too_old_is_not_held(self, broker: Broker, wall: Wall) -> None:
+        room = Room(broker)
+        await room.said(2)
+        wall.now += KEEP.ttl + 1
+        assert broker.held(room.key) == (0, 0)
+
     async def test_a_channel_that_nobody_is_in_can_be_erased(self, broker: Broker) -> None:
         room = Room(broker)
         await room.said(3)

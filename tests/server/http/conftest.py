@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig
+from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig, StorageConfig
 from sealcast.server.http.api_keys import make_key
 from sealcast.server.station import Station
 
@@ -67,7 +67,9 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
     """Start a station; with ``database=False`` one that has none."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(*apps: AppConfig, database: bool = True, **server: Any) -> Operated:
+        async def start(
+            *apps: AppConfig, database: bool = True, storage: StorageConfig | None = None, **server: Any
+        ) -> Operated:
             options = {
                 "port": 0,
                 "internal_port": 0,
@@ -80,6 +82,7 @@ async def operate(lab: Lab, tmp_path: Path) -> AsyncIterator[Operate]:
             config = Config(
                 server=ServerConfig(**options),
                 database=DatabaseConfig(directory=str(tmp_path / "data") if database else ""),
+                storage=storage or StorageConfig(),
                 apps=apps,
             )
             station = await stack.enter_async_context(Station(config, lab.clock).running())

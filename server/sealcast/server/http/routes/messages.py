@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from sealcast.protocol.controls import HELLO_MAX
 
@@ -28,13 +29,13 @@ router = APIRouter(tags=["messages"], route_class=ApiRoute)
 _PATIENCE: Final = 20.0
 """Seconds that a message may take to get its place, as far as its publisher waits for it."""
 _RUN: Final = 16
-_BASE64: Final = r"^[A-Za-z0-9+/]*={0,2}$"
 _DATA_MAX: Final = 1_000_000
 _NAMES: Final = {"draining": "not_ready"}
 
 
-def _is_base64(text: str) -> str:
-    _bytes(text)
+def _is_sealed(text: str) -> str:
+    if not _bytes(text):
+        raise ValueError("should not be empty")
     return text
 
 
@@ -57,9 +58,10 @@ def _is_run(text: str) -> str:
     return text
 
 
-_Sealed = Annotated[
-    str, Field(min_length=1, max_length=_DATA_MAX, pattern=_BASE64), AfterValidator(_is_base64)
-]
+_BYTES: Final[JsonDict] = {"format": "byte"}
+_Sealed = Annotated[str, Field(max_length=_DATA_MAX, json_schema_extra=_BYTES), AfterValidator(_is_sealed)]
+_Hello = Annotated[str, Field(max_length=100_000, json_schema_extra=_BYTES), AfterValidator(_is_hello)]
+_Run = Annotated[str, Field(max_length=32, json_schema_extra=_BYTES), AfterValidator(_is_run)]
 
 
 class NewMessage(BaseModel):
@@ -72,15 +74,15 @@ class NewMessage(BaseModel):
     channel: ChannelName
     user: UserName = Field(description="in whose name; not one that is a member")
     data: _Sealed = Field(description="base64 of descriptor and SFrame, of kind message, sealed")
-    hello: Annotated[str, Field(pattern=_BASE64, max_length=100_000), AfterValidator(_is_hello)] | None = (
-        Field(None, description="base64; what introduces the sender to those who open the message")
+    hello: _Hello | None = Field(
+        None, description="base64; what introduces the sender to those who open the message"
     )
     controls: list[_Sealed] = Field(
         [],
         max_length=16,
         description="base64 of sealed control frames that go before it: the beacon that shows it is of now",
     )
-    run: Annotated[str, Field(pattern=_BASE64, max_length=32), AfterValidator(_is_run)] | None = Field(
+    run: _Run | None = Field(
         None, description="base64 of 16 bytes; with `ref`, what makes it the same message when sent again"
     )
     ref: int | None = Field(None, ge=1, le=2**32 - 1)
