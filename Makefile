@@ -11,7 +11,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test simulate chaos test-blind verify-blind lint docs bench bench-quick bench-peers build clean
+.PHONY: help setup demo test simulate chaos test-blind verify-blind lint docs screenshots bench bench-quick bench-peers build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
@@ -57,6 +57,9 @@ lint: setup  ## Check style, types and who may import whom
 
 docs: setup  ## Check that the generated sections of the documentation are up to date
 	@$(BIN)/python docs/generate.py --check
+
+screenshots: setup  ## Make the pictures of the console in docs/images again (needs Chromium)
+	@$(BIN)/python -m tests.console.shots
 
 bench: setup  ## Measure (see bench/README.md)
 	@$(BIN)/python -m bench $(ARGS)

@@ -48,16 +48,15 @@ def create(
 ) -> None:
     """Make an account of the console."""
     try:
-        from sealcast.server.passwords import Passwords, refusal_of_password
+        from sealcast.server.passwords import Passwords, refusal_of_email, refusal_of_password
         from sealcast.server.store.records import Role, Taken
     except ModuleNotFoundError as error:
         raise missing_extra("admin", error) from None
     roles = {str(known): known for known in get_args(Role)}
     if role not in roles:
         raise Failure(f"--role is not one of {', '.join(roles)}", status=Status.USAGE)
-    name, at, host = email.partition("@")
-    if not (name and at and host) or len(email) > 254 or not email.isprintable() or " " in email:
-        raise Failure("that is no e-mail", "name@example.org", Status.USAGE)
+    if problem := refusal_of_email(email):
+        raise Failure(problem, "name@example.org", Status.USAGE)
     password = read_secret(password_file) if password_file else _asked()
     if problem := refusal_of_password(password):
         raise Failure(problem, status=Status.USAGE)

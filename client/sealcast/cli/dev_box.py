@@ -51,6 +51,13 @@ For operators: the API at {facts["api"]}/api/v1, with the key {facts["api_key"]}
 
 {facts["program"]} apps list --context {shlex.quote(facts["context"])}
 """
+    if "console" in facts:
+        operators += f"""
+The console, with all of this in a browser; the link is good once, for ten minutes:
+
+{facts["console"]}
+
+"""
     return f"""\
 {_RULE}
 sealcast {__version__}, for trying out: this machine only, until you stop it

@@ -96,9 +96,11 @@ class _DevRelay(Station):
         host, port = await super().start()
         app = self.directory.configured[0]
         key = self.config.server.internal_key.get_secret_value()
+        link = self.sign_in_link("admin")
         self._print_box(
             {
                 **({"api": self.internal_url, "api_key": key} if self.internal_url else {}),
+                **({"console": link} if link else {}),
                 "url": f"ws://{f'[{host}]' if ':' in host else host}:{port}",
                 "app_id": app.app_id,
                 "certificate": app.certificates[0],

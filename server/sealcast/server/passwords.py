@@ -8,10 +8,11 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-__all__ = ["PASSWORD_LEAST", "PASSWORD_MOST", "Passwords", "refusal_of_password"]
+__all__ = ["PASSWORD_LEAST", "PASSWORD_MOST", "Passwords", "refusal_of_email", "refusal_of_password"]
 
 PASSWORD_LEAST: Final = 12
 PASSWORD_MOST: Final = 256
+_EMAIL_MOST: Final = 254
 _AT_ONCE: Final = 2
 """How many are worked on at the same time: each takes 64 MiB and a tenth of a second."""
 
@@ -22,6 +23,14 @@ def refusal_of_password(text: str) -> str | None:
         return f"a password has {PASSWORD_LEAST} characters or more"
     if len(text) > PASSWORD_MOST:
         return f"a password has {PASSWORD_MOST} characters or fewer"
+    return None
+
+
+def refusal_of_email(text: str) -> str | None:
+    """Say what is wrong with the e-mail of a new account, or return None."""
+    name, at, host = text.partition("@")
+    if not (name and at and host) or len(text) > _EMAIL_MOST or not text.isprintable() or " " in text:
+        return "that is no e-mail"
     return None
 
 

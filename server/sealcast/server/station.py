@@ -26,9 +26,11 @@ from .witness import Several
 
 if TYPE_CHECKING:
     from .hooks.service import Hooks
+    from .http.console.application import Console
     from .http.server import InternalPort
     from .recording.recorder import Recorder
     from .recording.retention import Retention
+    from .store.records import Role
     from .store.store import Store
     from .traces import Traces
 
@@ -73,6 +75,7 @@ class Station(Relay):
         """Webhooks, once started and if there is a database."""
         self._named = bool(config.server.node)
         self._port: InternalPort | None = None
+        self._console: Console | None = None
         self._certificate: Certificate | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._recorder: Recorder | None = None
@@ -124,6 +127,8 @@ class Station(Relay):
             await self._retention.stop()
         await super().stop()
         self.instruments.stop()
+        if self._console is not None:
+            self._console.stop()
         if self._port is not None:
             await self._port.stop()
         await self._close_store()
@@ -219,6 +224,7 @@ class Station(Relay):
         if not server.internal:
             return
         from .http.application import application
+        from .http.console.application import Console
         from .http.server import InternalPort
         from .http.services import KeptAudit, Services
 
@@ -241,19 +247,27 @@ class Station(Relay):
         if self.store is not None:
             services.audit = KeptAudit(self.store.audit)
             services.recorder = self._recorder
-        app = application(services)
+        console = Console(services)
+        app = application(services, console)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
         try:
             self.internal_address = await port.start()
         except OSError as error:
             address = f"{server.internal_host}:{server.internal_port}"
             raise InternalPortUnavailable(address, error) from None
-        self._port = port
+        self._port, self._console = port, console
+        console.start()
         host, number = self.internal_address
         logger.info("listening for operators", host=host, port=number, tls=tls is not None)
 
     def _internal_certificate_ends(self) -> float | None:
         return None if self._certificate is None else self._certificate.ends
+
+    def sign_in_link(self, role: Role) -> str | None:
+        """Make a link that signs in to the console once, within minutes; None without an internal port."""
+        if self._console is None or self.internal_url is None:
+            return None
+        return self.internal_url + self._console.sign_in_path(role)
 
     async def _refresh(self) -> None:
         down = False

@@ -48,7 +48,7 @@ def _say(event: str, **values: int) -> None:
 
 def main() -> int:
     """Run the relay that standard input describes; return the exit status."""
-    config = Config.model_validate_json(sys.stdin.buffer.readline())
+    config = Config.model_validate(json.loads(sys.stdin.buffer.readline()))
     configure(config.log)
     with asyncio.Runner(loop_factory=main_loop()) as runner:
         runner.run(_serve(config, sys.argv[1:] == ["--plant"]))

@@ -212,6 +212,8 @@ class Conductor:
         """Set when everybody is there."""
         self.url = ""
         """What members connect to: the tap."""
+        self.console_link = ""
+        """Signs in to the relay's console, once."""
         self.relay_port = 0
         self.relay_pid = 0
         self.relay_metrics: dict[str, Any] = {}
@@ -242,13 +244,20 @@ class Conductor:
 
     async def _start_relay(self, children: Children) -> Child:
         config = {
-            "server": {"host": "127.0.0.1", "port": 0, "drain_spread": 0},
+            "server": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "drain_spread": 0,
+                "internal_host": "127.0.0.1",
+                "internal_port": 0,
+            },
             "apps": [self.sealed.config(), self.clear.config()],
         }
         relay = await children.start(
             "the relay", "sealcast.cli.demo.relay", json.dumps(config), lambda said: None
         )
         listening = await relay.event("listening", _START_TIMEOUT)
+        self.console_link = (await relay.event("console", _START_TIMEOUT))["link"]
         self.relay_port, self.relay_pid = listening["port"], relay.pid
         return relay
 

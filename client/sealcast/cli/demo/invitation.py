@@ -1,4 +1,4 @@
-"""The line that lets somebody in a second terminal join the running demo."""
+"""What lets somebody else take part in the running demo: from a second terminal, or in a browser."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["invitation"]
 
 
 def invitation(conductor: Conductor) -> Text:
-    """Return a complete command for another terminal; token and key stand in its environment.
+    """Return a command for another terminal, with token and key in its environment, and a link for a browser.
 
-    Both are worth nothing after the demo: app and key were made for it.
+    All are worth nothing after the demo: app and key were made for it.
     """
     talk = conductor.conversation
     assert talk is not None, "announced when everybody has met"
@@ -34,6 +34,13 @@ def invitation(conductor: Conductor) -> Text:
     ]
     text = Text("Join from a second terminal:\n\n", "dim")
     text.append(" ".join(words) + "\n", "not dim")
+    lasting = (
+        "until Ctrl-C"
+        if not conductor.plan.seconds
+        else "as long as the demo; --keep lets it stay until Ctrl-C"
+    )
+    text.append(f"\nWatch it in a browser ({lasting}); the link is good once, for ten minutes:\n\n", "dim")
+    text.append(conductor.console_link + "\n", "not dim")
     return text
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp
 
 from sealcast.protocol.version import __version__
@@ -15,6 +16,7 @@ from ..directory import BadSettings
 from ..store.records import StoreError
 from . import health, metrics
 from .api_keys import Guests
+from .console.application import Console
 from .envelope import API, Envelope
 from .errors import ApiError, ErrorBody, answer, of_status, of_store
 from .route import Gate
@@ -31,9 +33,12 @@ has a body with a stable `name`. A `POST` with an `Idempotency-Key` is carried o
 happens to its answer; what is secret in an answer is shown only the first time. Times are Unix seconds."""
 
 
-def application(services: Services) -> ASGIApp:
+def application(services: Services, console: Console) -> ASGIApp:
     """Return the application, which serves these services."""
     app = _bare()
+    app.mount("/console", console.asgi())
+    app.add_route("/", _to_console, include_in_schema=False)
+    app.add_route("/console", _to_console, include_in_schema=False)
     app.state.services = services
     store = services.store
     guests = Guests(services.config.server, None if store is None else store.keys, services.clock)
@@ -76,6 +81,13 @@ def _bare() -> FastAPI:
 
     app.openapi = described  # type: ignore[method-assign] # the way that FastAPI documents
     return app
+
+
+async def _to_console(request: Request) -> Response:
+    """Send people to the pages; programs have nothing to look for here."""
+    if "text/html" not in request.headers.get("accept", ""):
+        raise ApiError("not_found")
+    return RedirectResponse("/console/", 303)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

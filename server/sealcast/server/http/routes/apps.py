@@ -19,7 +19,18 @@ from ..route import ApiRoute, scoped
 from ..services import Services, ServicesOf
 from ..views import AppIdOf, AppView, CertificateText, Exact, Name, of_config, of_record
 
-__all__ = ["AppChange", "MadeApp", "NewApp", "router", "show_app"]
+__all__ = [
+    "AppChange",
+    "MadeApp",
+    "NewApp",
+    "create_app",
+    "delete_app",
+    "disable_app",
+    "enable_app",
+    "list_apps",
+    "router",
+    "show_app",
+]
 
 router = APIRouter(tags=["apps"], route_class=ApiRoute)
 

@@ -15,7 +15,16 @@ from ..services import Services, ServicesOf
 from ..views import AppIdOf, AppView, CertificateText, CertificateView, of_record
 from .apps import show_app
 
-__all__ = ["MadeCertificate", "NewCertificate", "router"]
+__all__ = [
+    "MadeCertificate",
+    "NewCertificate",
+    "add_certificate",
+    "delete_certificate",
+    "disable_certificate",
+    "enable_certificate",
+    "router",
+    "swap_certificates",
+]
 
 router = APIRouter(tags=["certificates"], route_class=ApiRoute)
 

@@ -27,7 +27,7 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["Kick", "Kicked", "router"]
+__all__ = ["Kick", "Kicked", "kick_members", "router"]
 
 router = APIRouter(tags=["members"], route_class=ApiRoute)
 

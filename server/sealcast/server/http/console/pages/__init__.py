@@ -1,0 +1,23 @@
+"""The sections of the console, a module each; the navigation shows them in this order.
+
+A new one is a module with a ``SECTION`` and its templates, and one more name below.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..visit import Section
+from . import accounts, apps, certificates, channels, overview, signin
+
+__all__ = ["SECTIONS"]
+
+SECTIONS: Final[tuple[Section, ...]] = (
+    overview.SECTION,
+    apps.SECTION,
+    certificates.SECTION,
+    channels.SECTION,
+    accounts.SECTION,
+    signin.SECTION,
+)
+"""All of them."""
