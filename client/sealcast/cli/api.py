@@ -96,7 +96,7 @@ class Api:
         """Return everything in a list that comes in pages; *query* narrows it."""
         cursor = ""
         while True:
-            page = self.ask("GET", path, None, **query, limit=200, cursor=cursor)
+            page = self.ask("GET", path, None, limit=200, cursor=cursor, **query)
             yield from page["items"]
             cursor = page["next"]
             if not cursor:

@@ -36,7 +36,6 @@ from .token_006 import Claims006
 from .token_007 import PAYLOAD_MAX, SERVICES_MAX, SIGNATURE_SIZE, TEXT_MAX, AccessToken
 from .token_bytes import FrozenMap
 from .token_checks import (
-    TOKEN_ID_LENGTH,
     check_app,
     check_life,
     check_signature,
@@ -68,7 +67,6 @@ __all__ = [
     "PAYLOAD_MAX",
     "SERVICES_MAX",
     "TEXT_MAX",
-    "TOKEN_ID_LENGTH",
     "AccessToken",
     "ChatService",
     "Claims006",
@@ -181,10 +179,7 @@ def parse(token: str) -> ParsedToken:
 
 
 def token_id(token: str) -> str:
-    """Return what names a token where the token itself must not stand: to revoke it, or in a list.
-
-    Nobody gets from it to the token. Raises TokenMalformed.
-    """
+    """Return what names a token where the token itself must not stand. Raises TokenMalformed."""
     return parse(token).token_id
 
 

@@ -42,10 +42,10 @@ class _RuleTable(Generic[R]):
         self._now = now
 
     def _made(self, rule: R) -> dict[str, Any]:
-        raise NotImplementedError
+        raise AssertionError
 
     def _read(self, row: Any) -> R:
-        raise NotImplementedError
+        raise AssertionError
 
     async def changes(self, version: int) -> Changes[R]:
         """Return what has changed since the state of that version; 0: everything."""
