@@ -25,6 +25,8 @@ _BATCH: Final = 500
 _PAUSE: Final = 1.0
 _LONGEST: Final = 600.0
 """Seconds after which the outbox is looked into again in any case: clocks jump."""
+_BREATH: Final = 0.02
+"""Seconds between two looks: what ends in the meantime costs one transaction together."""
 _LOOK_AGAIN: Final = 5.0
 """The same where others may have added to it."""
 
@@ -162,6 +164,7 @@ class Courier:
                 wait = _PAUSE
             else:
                 self._failing = False
+            await asyncio.sleep(_BREATH)
             await self._rest(wait)
 
     async def _rest(self, seconds: float | None) -> None:
