@@ -84,11 +84,11 @@ class OutboxContract:
         outbox = await make(endpoint(1))
         await outbox.add([event(1), event(2)])
         (first,) = await outbox.claim(2000.0, 10, {})
-        await outbox.delivered(first)
+        await outbox.delivered([first])
         (second,) = await outbox.claim(2000.0, 10, {})
         assert second.event.sequence == 2
         assert await outbox.waiting() == 1
-        await outbox.delivered(second)
+        await outbox.delivered([second])
         assert not await outbox.claim(2000.0, 10, {})
         assert await outbox.next_due(2000.0) is None
         assert await outbox.waiting() == 0
@@ -102,7 +102,7 @@ class OutboxContract:
         assert await outbox.next_due(2999.0) == 3000.0
         (again,) = await outbox.claim(3000.0, 10, {})
         assert (again.id, again.failures, again.answer) == (first.id, 1, "503")
-        await outbox.delivered(again)
+        await outbox.delivered([again])
         (second,) = await outbox.claim(3000.0, 10, {})
         assert second.event.sequence == 2
 

@@ -78,7 +78,7 @@ async def told(store: Store) -> list[Event]:
     while claimed := await outbox.claim(NOW + 1e6, 100, {}):
         for delivery in claimed:
             events.append(delivery.event)
-            await outbox.delivered(delivery)
+            await outbox.delivered([delivery])
     return events
 
 
@@ -92,7 +92,7 @@ async def test_two_processes_never_take_the_same_delivery(store: Store, webhook:
             for delivery in await outbox.claim(NOW, 5, {}):
                 taken.append(delivery.id)
                 await asyncio.sleep(0)
-                await outbox.delivered(delivery)
+                await outbox.delivered([delivery])
 
     await asyncio.gather(*map(work, outboxes))
     assert len(taken) == len(set(taken)) == 90

@@ -25,6 +25,8 @@ _BATCH: Final = 500
 _PAUSE: Final = 1.0
 _LONGEST: Final = 600.0
 """Seconds after which the outbox is looked into again in any case: clocks jump."""
+_BREATH: Final = 0.02
+"""Seconds between two looks: what ends in the meantime costs one transaction together."""
 _LOOK_AGAIN: Final = 5.0
 """The same where others may have added to it."""
 
@@ -58,6 +60,8 @@ class Courier:
         self._running: set[asyncio.Task[None]] = set()
         self._at: Counter[str] = Counter()
         """How many are being tried of each endpoint."""
+        self._made: list[Delivery] = []
+        """What was delivered, and is not crossed out yet."""
         self._idle = asyncio.Event()
         self._writing = False
         self._failing = False
@@ -105,6 +109,7 @@ class Courier:
             pass
         self.lost += len(self._events)
         try:
+            await self._cross_out()
             await self._outbox.release()
         except Exception as error:
             logger.warning("deliveries are let go of only later", reason=type(error).__name__)
@@ -159,6 +164,7 @@ class Courier:
                 wait = _PAUSE
             else:
                 self._failing = False
+            await asyncio.sleep(_BREATH)
             await self._rest(wait)
 
     async def _rest(self, seconds: float | None) -> None:
@@ -175,6 +181,7 @@ class Courier:
 
     async def _round(self) -> float | None:
         """Start what is due; return how long nothing else will be, None when nothing waits."""
+        await self._cross_out()
         room = _AT_ONCE - len(self._running)
         if room <= 0:
             return None  # the end of one of those that run starts the next round
@@ -185,7 +192,7 @@ class Courier:
             task = asyncio.create_task(self._try(delivery))
             self._running.add(task)
             task.add_done_callback(functools.partial(self._tried, delivery.endpoint.id))
-        if not claimed and not self._events and not self._running and not self._writing:
+        if not (claimed or self._events or self._running or self._writing or self._made):
             self._idle.set()
         due = await self._outbox.next_due(now)
         longest = _LOOK_AGAIN if self._outbox.shared else _LONGEST
@@ -193,12 +200,23 @@ class Courier:
             return longest if self._outbox.shared else None
         return min(max(due - self._wall(), 0.0), longest)
 
+    async def _cross_out(self) -> None:
+        """Cross out what was made since the last time: together, for each transaction costs."""
+        made, self._made = self._made, []
+        if not made:
+            return
+        try:
+            await self._outbox.delivered(made)
+        except BaseException:
+            self._made += made
+            raise
+
     async def _try(self, delivery: Delivery) -> None:
         try:
             answer = await self._sender.send(delivery)
             if answer.good:
                 self.delivered += 1
-                await self._outbox.delivered(delivery)
+                self._made.append(delivery)
                 return
             self.failed += 1
             now = self._wall()

@@ -44,9 +44,9 @@ class KeptOutbox:
         """Return when after now the next one may be tried, or None when none waits for its time."""
         return await self._deliveries.next_due(now)
 
-    async def delivered(self, delivery: Delivery) -> None:
-        """Cross one out."""
-        await self._deliveries.delivered(delivery.id)
+    async def delivered(self, deliveries: Sequence[Delivery]) -> None:
+        """Cross these out."""
+        await self._deliveries.delivered([delivery.id for delivery in deliveries])
 
     async def failed(self, delivery: Delivery, answer: str, due: float | None, now: float) -> None:
         """Note a failure, to be tried again when it is *due*, or given up when that is None."""

@@ -78,8 +78,8 @@ class Outbox(Protocol):
         """Return when after now the next one may be tried, or None when none waits for its time."""
         ...
 
-    async def delivered(self, delivery: Delivery) -> None:
-        """Cross one out."""
+    async def delivered(self, deliveries: Sequence[Delivery]) -> None:
+        """Cross these out."""
         ...
 
     async def failed(self, delivery: Delivery, answer: str, due: float | None, now: float) -> None:
@@ -144,10 +144,11 @@ class MemoryOutbox:
         """Return when after now the next one may be tried, or None when none waits for its time."""
         return min((one.due for one in self._waiting.values() if one.due > now), default=None)
 
-    async def delivered(self, delivery: Delivery) -> None:
-        """Cross one out."""
-        self._waiting.pop(delivery.id, None)
-        self._claims.pop(delivery.id, None)
+    async def delivered(self, deliveries: Sequence[Delivery]) -> None:
+        """Cross these out."""
+        for delivery in deliveries:
+            self._waiting.pop(delivery.id, None)
+            self._claims.pop(delivery.id, None)
 
     async def failed(self, delivery: Delivery, answer: str, due: float | None, now: float) -> None:
         """Note a failure, to be tried again when it is *due*, or given up when that is None."""

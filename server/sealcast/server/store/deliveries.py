@@ -103,10 +103,12 @@ class Deliveries:
         async with self._database.transaction() as session:
             return await session.scalar(query) or 0
 
-    async def delivered(self, delivery_id: int) -> None:
-        """Cross one out."""
+    async def delivered(self, delivery_ids: Sequence[int]) -> None:
+        """Cross these out."""
         async with self._database.transaction() as session:
-            await session.execute(delete(WebhookDelivery).where(WebhookDelivery.delivery_id == delivery_id))
+            await session.execute(
+                delete(WebhookDelivery).where(WebhookDelivery.delivery_id.in_(delivery_ids))
+            )
 
     async def failed(self, owner: str, delivery_id: int, answer: str, due: float | None, now: float) -> None:
         """Note a failure of the claim's owner, to be tried again when it is *due*, or given up for None."""
