@@ -16,7 +16,7 @@ from ..route import ApiRoute, scoped
 from ..services import Services, ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["AllUsageView", "UsageView", "for_all", "router"]
+__all__ = ["AllUsageView", "TurnFigures", "TurnsView", "UsageView", "for_all", "router"]
 
 router = APIRouter(tags=["usage"], route_class=ApiRoute)
 
