@@ -60,10 +60,10 @@ def test_flags_go_before_the_environment_and_that_before_the_file(write: Write) 
 def test_every_option_of_the_process_has_a_variable(write: Write) -> None:
     path = write(APP_BLOCK)
     for option in PROCESS:
-        value = "32" if option.number else "localhost"
+        value = "16" if option.number else "localhost"
         value = "192.0.2.1,198.51.100.0/24" if option.many else value
-        value = "http://localhost" if option.name == "traces.endpoint" else value
-        if option.unit == "s" and option.default > 86_400:  # a bound that is days away from 32
+        value = {"traces.endpoint": "http://localhost", "traces.ratio": "1"}.get(option.name, value)
+        if option.unit == "s" and option.default > 86_400:  # a bound that is days away from 16
             value = f"{option.default:.0f}"
         value = option.choices[-1] if option.choices else value
         value = "true" if isinstance(option.default, bool) else value

@@ -36,7 +36,11 @@ def routes() -> Iterator[tuple[str, str, str]]:
         for route in router.routes:
             assert isinstance(route, ApiRoute), "every route of the API is behind the gate"
             for method in route.methods:
-                yield method, API + route.path.format_map(_Names(app_id=APP)), route.scope
+                yield (
+                    method,
+                    API + route.path.replace(":path}", "}").format_map(_Names(app_id=APP)),
+                    route.scope,
+                )
 
 
 ROUTES = list(routes())
