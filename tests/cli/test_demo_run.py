@@ -127,7 +127,14 @@ def test_without_a_terminal_plain_lines_say_how_it_goes_and_which_row_failed(tmp
     done = run("--seconds", "2", "--participants", "2", "--audio", str(silence))
     assert done.returncode == 1
     assert "\x1b" not in done.stdout
-    for shown in ("Join from a second terminal", "SEALCAST_KEY=", "the relay saw audio", "✓", "✗"):
+    for shown in (
+        "Join from a second terminal",
+        "SEALCAST_KEY=",
+        "/console/once#",
+        "the relay saw audio",
+        "✓",
+        "✗",
+    ):
         assert shown in done.stdout
     assert "NOT PROVEN: without the key, nothing of it is found" in done.stdout.splitlines()[-1]
 

@@ -178,8 +178,9 @@ def test_the_invitation_is_a_command_whose_token_admits_the_guest() -> None:
     words = invitation(made).plain.split()
     assert venue.secret is not None
     assert f"SEALCAST_KEY={venue.secret.hex()}" in words
-    assert words[words.index("join") + 1] == "standup"
-    assert words[-3:] == [f"--url={made.url}", f"--app-id={venue.app_id}", "--user=guest"]
+    start = words.index("join")
+    arguments = ["standup", f"--url={made.url}", f"--app-id={venue.app_id}", "--user=guest"]
+    assert words[start + 1 : start + 5] == arguments
     token = next(word for word in words if word.startswith("SEALCAST_TOKEN=")).partition("=")[2].strip("'")
     grant = verify(
         token,
@@ -190,3 +191,11 @@ def test_the_invitation_is_a_command_whose_token_admits_the_guest() -> None:
         now=int(time.time()),
     )
     assert grant
+
+
+def test_the_invitation_ends_with_the_link_to_the_console_and_says_how_long_it_is_there() -> None:
+    made = talking()
+    made.console_link = "http://127.0.0.1:1/console/once#code"
+    text = invitation(made).plain
+    assert text.splitlines()[-1] == made.console_link
+    assert "--keep" in text

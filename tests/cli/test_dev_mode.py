@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from sealcast.protocol.tokens import verify
@@ -175,3 +176,23 @@ def _memory(pid: int) -> bytes:
             except OSError:
                 continue
     return b"\0".join(found)
+
+
+async def test_the_link_it_prints_signs_in_to_the_console_once(start: Start) -> None:
+    relay = await start("serve", "--dev", "--port", "0", env={"SEALCAST_SERVER_INTERNAL": "true"})
+    (link,) = [line for line in await box(relay) if "/console/once#" in line]
+    page, _, code = link.partition("#")
+    origin = page.removesuffix("/console/once")
+    statuses = []
+    for _ in range(2):
+        async with httpx.AsyncClient(base_url=origin, trust_env=False, timeout=20) as client:
+            shown = (await client.get("/console/once")).text
+            token = shown.partition('name="csrf" value="')[2][:64]
+            answer = await client.post(
+                "/console/once", data={"csrf": token, "code": code}, headers={"Origin": origin}
+            )
+            overview = await client.get("/console/accounts")
+            statuses.append((answer.status_code, overview.status_code))
+    assert statuses == [(303, 200), (403, 303)]
+    relay.signal(signal.SIGTERM)
+    assert await relay.ended() == 0

@@ -20,7 +20,7 @@ __all__ = ["FORMS", "PLACE", "Form", "names", "pages"]
 
 PLACE: Final = Path(__file__).parents[2] / "docs" / "images"
 _CHANNEL: Final = "standup"
-_SECONDS: Final = 45
+_SECONDS: Final = 30
 """How long members have talked when the pictures are made, so that charts have something to show."""
 
 
