@@ -23,7 +23,10 @@ from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
 from sealcast.server.config_sample import table as options
 from sealcast.server.figures.families import FAMILIES
 from sealcast.server.http.application import openapi
+from sealcast.server.http.console.pages import SECTIONS as PAGES
+from sealcast.server.http.console.visit import ADMIN, ANYBODY, SIGNED_IN, scopes_of
 from sealcast.server.http.errors import PROBLEMS
+from sealcast.server.store.records import Role
 
 __all__ = ["FILES", "SECTIONS", "fill", "main"]
 
@@ -109,6 +112,12 @@ def permissions() -> str:
         for method, operation in methods.items():
             scope = operation.get("x-scope")
             name = f"`{method.upper()} {path}`"
+            if path == "/metrics":
+                scrape = "tests/server/figures/test_scrape.py"
+                shown = f"`{scrape}::test_where_they_are_not_open_they_need_a_key_for_it`"
+                who = "who reaches the port; with `metrics.open = false` a key with `metrics:read`"
+                lines.append(_row(name, who, "401, 403", shown))
+                continue
             if scope is None:
                 health = "`tests/server/http/test_port.py::test_health_needs_no_key`"
                 lines.append(_row(name, "who reaches the port", "", health))
@@ -116,6 +125,26 @@ def permissions() -> str:
             shown = [whole, scoped, *([bound] if "{app_id}" in path else [])]
             refused = "401, 403" + (", 404 with a key for another app" if "{app_id}" in path else "")
             lines.append(_row(name, f"a key with `{scope}`", refused, " ".join(shown)))
+    return "\n".join(lines)
+
+
+def pages() -> str:
+    """Return the table of who may see the console's pages and send its forms."""
+    closed = "tests/server/http/test_console.py"
+    out = f"`{closed}::test_every_page_and_every_form_is_closed_to_who_is_not_signed_in`"
+    held = f"`{closed}::test_roles_hold_for_every_page_and_every_form`"
+    roles: tuple[Role, ...] = ("admin", "operator", "viewer")
+    lines = [_row("page or form", "who may", "everybody else", "shown by"), "|---|---|---|---|"]
+    for section in PAGES:
+        for page in section.routes:
+            may = [role for role in roles if page.needs == SIGNED_IN or page.needs in scopes_of(role)]
+            may += ["admin"] if page.needs == ADMIN else []
+            name = f"`{page.method} /console{page.path}`"
+            if page.needs == ANYBODY:
+                own = f"`{closed}::test_a_form_without_its_token_or_from_elsewhere_does_nothing`"
+                lines.append(_row(name, "who reaches the port, by a form of our own", "403", own))
+            else:
+                lines.append(_row(name, ", ".join(may), "to the sign-in, 403", f"{out} {held}"))
     return "\n".join(lines)
 
 
@@ -146,7 +175,10 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "sealcast.server.http.errors": refusals,
     },
     "configuration.md": {"sealcast.server.config": options},
-    "security.md": {"sealcast.server.http.routes": permissions},
+    "security.md": {
+        "sealcast.server.http.routes": permissions,
+        "sealcast.server.http.console.pages": pages,
+    },
     "managed-keys.md": {"sealcast.client.e2ee.rekey": key_changes},
     "metrics.md": {"sealcast.server.figures.families": metrics},
     "protocol.md": {

@@ -18,7 +18,9 @@ from sealcast.protocol.codes import ENDS, REPLIES
 from sealcast.protocol.controls import CLIENT_CONTROLS, SERVER_CONTROLS, Control
 from sealcast.protocol.names import PRIVILEGE_OF_KIND, SUBPROTOCOL
 from sealcast.protocol.states import CONNECTION, MEMBERSHIP, Phase
+from sealcast.server.hooks.event import Kind
 from sealcast.server.http.application import openapi
+from sealcast.server.http.console.pages import SECTIONS as PAGES_OF
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path.is_file())
@@ -242,13 +244,13 @@ def test_every_guarantee_names_tests_that_exist() -> None:
 
 
 def test_every_endpoint_and_event_says_who_may_and_names_tests_that_exist() -> None:
-    rows = rows_of("security.md", "| endpoint", "| event")
+    rows = rows_of("security.md", "| endpoint", "| event", "| page")
     for row in rows:
         assert_names_tests(row)
     first = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
     operations = {
         f"{method.upper()} {path}" for path, methods in openapi()["paths"].items() for method in methods
     }
-    assert first >= operations | set(CLIENT_CONTROLS) | set(SERVER_CONTROLS)
-    unknown = first - operations - set(CLIENT_CONTROLS) - set(SERVER_CONTROLS) - {"GET /v1/{app_id}"}
-    assert not unknown
+    pages = {f"{page.method} /console{page.path}" for section in PAGES_OF for page in section.routes}
+    there = operations | pages | set(CLIENT_CONTROLS) | set(SERVER_CONTROLS) | set(Kind)
+    assert first == there | {"GET /v1/{app_id}"}
