@@ -355,6 +355,17 @@ def test_a_good_machine_and_configuration_end_with_0(
     assert "\n0 wrong, " in capsys.readouterr().out
 
 
+def test_a_database_is_looked_at_by_its_directory_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "data"
+    assert main(["admin", "key", "--data", str(place)]) == 0
+    capsys.readouterr()
+    main(["doctor", "--data", str(place), "--json"])
+    found = {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert found["database"]["level"] == "good"
+
+
 def test_what_is_wrong_ends_with_1_and_says_what_to_do(
     configuration: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..at_database import DataOption
 from ..failure import Status
 from . import machine, places, setting
 from .finding import Check, Finding, Level, examine, wrong
@@ -39,6 +40,7 @@ def doctor(
             show_default=False,
         ),
     ] = None,
+    data: DataOption = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Look whether this machine and this configuration are fit for a relay, and say what to do.
@@ -50,7 +52,7 @@ def doctor(
               sealcast doctor --api http://127.0.0.1:7701
     """
     path = config or (Path(named) if (named := os.environ.get("SEALCAST_CONFIG")) else None)
-    findings = _examined(path, url)
+    findings = _examined(path, url, data)
     if json:
         print(encoder.dumps([finding._asdict() for finding in findings], indent=2))
     else:
@@ -59,15 +61,15 @@ def doctor(
         raise typer.Exit(Status.FAILED)
 
 
-def _examined(path: Path | None, url: str | None) -> list[Finding]:
+def _examined(path: Path | None, url: str | None, data: Path | None) -> list[Finding]:
     findings = list(examine({"python": machine.python, "clock": machine.clock}))
     if url is not None:
         findings += examine({"relay": functools.partial(setting.running, url)})
     if any(finding.what == "packages" and finding.level is Level.WRONG for finding in findings):
         return findings  # without them no configuration can be read
-    if path is None and url is not None:
+    if path is None and data is None and url is not None:
         return findings
-    loaded, problems = _loaded(path)
+    loaded, problems = _loaded(path, data)
     findings += problems
     if loaded is None:
         return findings
@@ -93,14 +95,15 @@ def _examined(path: Path | None, url: str | None) -> list[Finding]:
     return [*findings, *examine(checks)]
 
 
-def _loaded(path: Path | None) -> tuple[Config | None, list[Finding]]:
+def _loaded(path: Path | None, data: Path | None) -> tuple[Config | None, list[Finding]]:
     from sealcast.server.config import Config
     from sealcast.server.config_file import ConfigError, load
 
-    if path is None:
+    if path is None and data is None:
         return Config(apps=()), []
     try:
-        return load(path, os.environ, warn=lambda text: None), []
+        flags = {"database.directory": None if data is None else str(data)}
+        return load(path, os.environ, flags, warn=lambda text: None), []
     except ConfigError as error:
         return None, [wrong("configuration", problem, "mend it") for problem in error.problems]
 
