@@ -32,14 +32,21 @@ from .raw import PATIENCE, Client, Frame, Message, Room, Told, Wire, request, se
 
 APP, CERTIFICATE = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 OTHER_APP, OTHER_CERTIFICATE = "abcdef0123456789abcdef0123456789", "00112233445566778899aabbccddeeff"
+ONE_LOOP = {"http", "store", "hooks", "figures", "recording"}
 CERTIFICATES = {APP: CERTIFICATE, OTHER_APP: OTHER_CERTIFICATE}
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run every test of the relay on the loop that it uses, and on the one that it falls back to."""
-    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    """Run every test of the relay on the loop that it uses, and on the one that it falls back to.
+
+    What stands on libraries, and only they on the loop, is tested on the first.
+    """
+    loops = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    if item.path.parent.name in ONE_LOOP:
+        del loops["asyncio"]
+    return loops
 
 
 class FakeClock:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import pytest_asyncio
-import uvloop
 from pydantic import SecretStr
 
 from sealcast.server.config import (
@@ -29,13 +27,6 @@ if TYPE_CHECKING:
     from ..conftest import Lab
 
 ROOT_KEY = "root-key-of-the-tests-0123456789abcdef"
-
-
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
-    """Run the tests of the console on one loop: what loops do differently is tested by the others."""
-    return {"uvloop": uvloop.new_event_loop} if item.path.name == "test_console.py" else None
 
 
 class Operated:
