@@ -5,6 +5,9 @@ VENV  := .venv
 BLIND := .venv-blind
 BIN   := $(VENV)/bin
 ARGS  :=
+# Processes that tests run in; 0: in this one, which shows what they print.
+JOBS  := 2
+PARALLEL := -n $(JOBS) --dist worksteal
 
 # A PYTHONPATH of the caller must not decide what is tested.
 unexport PYTHONPATH PYTHONHOME PIP_USER
@@ -23,7 +26,7 @@ demo: setup  ## Run a relay and a conversation, and prove that the relay could n
 	@$(BIN)/sealcast demo $(ARGS)
 
 test: setup  ## Run the tests and print their coverage
-	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
 
 simulate: setup  ## Replay a simulated conversation: make simulate SEED=7
 	@$(BIN)/python -m tests.simulator.judging $(SEED)
@@ -34,7 +37,7 @@ chaos: setup  ## Kill, stall and cut a relay under load for minutes (ARGS='--see
 test-blind: $(BLIND)/.ready  ## Run the tests of relay and protocol where no cipher library is installed
 	@if $(BLIND)/bin/python -c 'import cryptography' 2>/dev/null; then \
 		echo "$(BLIND) can import cryptography: remove it and try again" >&2; exit 1; fi
-	@$(BLIND)/bin/python -m pytest -q tests/server tests/protocol $(ARGS)
+	@$(BLIND)/bin/python -m pytest -q $(PARALLEL) tests/server tests/protocol $(ARGS)
 
 verify-blind: setup  ## Prove that the relay cannot read, and that the proof finds a relay that can
 	@$(BIN)/sealcast verify-blind $(ARGS)
