@@ -107,7 +107,8 @@ class Host(Door):
         self.messages: list[bytes] = []
         self.refused: list[str] = []
 
-    def opened(self, connection: Connection) -> None: ...
+    def opened(self, connection: Connection) -> bool:
+        return True
 
     def closed(self, connection: Connection) -> None: ...
 
