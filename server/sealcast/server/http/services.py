@@ -145,10 +145,12 @@ class Services:
             raise
 
     async def settled(self) -> Store:
-        """Return the database, once the records of sessions that this node has noted are in it."""
+        """Return the database, once what this node has noted of sessions, and for webhooks, is in it."""
         store = self.kept
         if self.recorder is not None:
             await self.recorder.flush()
+        if self.hooks is not None:
+            await self.hooks.settled()
         return store
 
     def changeable(self, app_id: str) -> Store:
