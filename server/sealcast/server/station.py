@@ -18,6 +18,7 @@ from .clock import Clock
 from .config import AppConfig, Config, unsafe_app
 from .directory import Directory
 from .figures.instruments import Instruments
+from .figures.parts import audit_log, kept_out, records, rules, webhooks
 from .logs import logger
 from .relay import Relay
 from .store.records import StoreDown
@@ -245,8 +246,10 @@ class Station(Relay):
         services.figures, services.readiness = figures, readiness
         services.requests, services.tracer = self.instruments.requests, self.tracer
         if self.store is not None:
-            services.audit = KeptAudit(self.store.audit)
+            services.audit = audit = KeptAudit(self.store.audit)
             services.recorder = self._recorder
+            self.instruments.board.add(audit_log(audit))
+        self._show_parts()
         console = Console(services)
         app = application(services, console)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
@@ -259,6 +262,16 @@ class Station(Relay):
         console.start()
         host, number = self.internal_address
         logger.info("listening for operators", host=host, port=number, tls=tls is not None)
+
+    def _show_parts(self) -> None:
+        """Show the numbers of what stands around the core."""
+        add = self.instruments.board.add
+        add(kept_out(self.hub.warden.counts))
+        add(rules(ban=self.access.bans, revocation=self.access.revocations))
+        if self.hooks is not None:
+            add(webhooks(self.hooks))
+        if self._recorder is not None:
+            add(records(self._recorder.ledger))
 
     def _internal_certificate_ends(self) -> float | None:
         return None if self._certificate is None else self._certificate.ends

@@ -98,7 +98,7 @@ async def _delete_sessions(session: AsyncSession, asked: Asked, most: int) -> in
 
 
 def _rules(name: str, table: type[BanTable] | type[RevocationTable], fields: tuple[str, ...]) -> Kind:
-    row = table.row
+    row: Any = table.row
     names = ("channel", *fields, "created", "until", "lifted", "reason")
 
     async def read(session: AsyncSession, asked: Asked, after: str, most: int) -> list[Item]:
