@@ -20,20 +20,21 @@ def section(title: str) -> str:
 
 
 def named(title: str) -> dict[str, set[str]]:
-    """The columns that a section's table names, by table; a row without one goes on with the one above."""
+    """The columns that a section's table names, by table; a row without one goes on with those above."""
     found: dict[str, set[str]] = defaultdict(set)
-    table = ""
+    tables: list[str] = []
     for first, columns, kind, why in re.findall(
         r"^\|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|$", section(title), re.M
     ):
         names = re.findall(r"`(\w+)`", columns)
         if not names:
             continue
-        table = (re.findall(r"`(\w+)`", first) or [table])[0]
+        tables = re.findall(r"`(\w+)`", first) or tables
         assert set(re.findall(r"\w+", kind)) <= CLASSES_OF_DATA, kind
         assert why.strip(), names
-        assert not found[table] & set(names), f"{table} names a column twice"
-        found[table].update(names)
+        for table in tables:
+            assert not found[table] & set(names), f"{table} names a column twice"
+            found[table].update(names)
     return found
 
 

@@ -213,7 +213,7 @@ async def test_it_is_the_same_on_postgres(start: Start, postgres: Postgres) -> N
 
     await run("migrate")
     counts = json.loads(await run("retention", "run", "--json"))
-    assert counts == {"sessions": 0, "calls": 0, "runs": 0, "answers": 0, "audit": 0}
+    assert counts == {"sessions": 0, "calls": 0, "runs": 0, "answers": 0, "blocks": 0, "audit": 0}
     assert (await run("audit", "verify")).startswith("the log holds: 1 entries, the head is 1:")
     connection = await asyncpg.connect(url)
     try:
@@ -237,7 +237,7 @@ async def test_what_is_too_old_is_deleted_when_told(auditor: Auditor) -> None:
         " ('m1', 'c1', 'r', 'a', 'ann', 1, '', '', '', 1.0, 2.0, 'left', 0, 0)",
     )
     counts = await auditor.tree("retention", "run", "--data", auditor.data)
-    assert counts == {"sessions": 1, "calls": 1, "runs": 0, "answers": 0, "audit": 0}
+    assert counts == {"sessions": 1, "calls": 1, "runs": 0, "answers": 0, "blocks": 0, "audit": 0}
     (entry,) = await auditor.tree("audit", "list", "--action", "retention.purged")
     assert (entry["actor"], entry["detail"]) == (f"command line ({ME})", counts)
     assert (await auditor.tree("retention", "show", "--data", auditor.data))["classes"][0]["deleted"] == 1

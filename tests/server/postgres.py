@@ -26,10 +26,22 @@ _INITDB = ("--username=sealcast", "--auth=trust", "--encoding=UTF8", "--locale=C
 class Postgres:
     """A running server, which makes a new database whenever it is asked."""
 
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, port: int, binaries: Path, place: Path, settings: dict[str, Any]) -> None:
         self._port = port
-        self._process = process
+        self._binaries = binaries
+        self._place = place
+        self._flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._numbers = itertools.count(1)
+        self._process = self._spawned()
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        command = [self._binaries / "postgres", "-D", self._place / "data", *self._flags]
+        with (self._place / "log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._place, **_somebody())
+
+    def ready(self) -> None:
+        """Wait until it answers."""
+        _wait(self._process, self._binaries, self._port)
 
     async def database(self) -> str:
         """Make an empty database; return its URL."""
@@ -45,6 +57,42 @@ class Postgres:
         """Cut everybody off and end, as a database does whose machine is shut down."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(WAIT)
+
+    def crash(self) -> None:
+        """End at once, as a database does whose machine fails."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(WAIT)
+
+    def start(self) -> None:
+        """Be there again, with the same data."""
+        self._process = self._spawned()
+        self.ready()
+
+    def freeze(self) -> None:
+        """Take everything and answer nothing, as a database does whose disk hangs."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        for child in map(int, children.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+
+    def end(self) -> None:
+        """Be gone for good."""
+        with contextlib.suppress(OSError):
+            self.thaw()
+        self._process.terminate()
+        try:
+            self._process.wait(WAIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def url(self, name: str) -> str:
         return f"postgresql://sealcast@127.0.0.1:{self._port}/{name}"
@@ -100,22 +148,12 @@ def running() -> Iterator[Postgres]:
             "max_connections": 50,
             "shared_buffers": "16MB",
         }
-        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        log = (Path(place) / "log").open("wb")
-        process = subprocess.Popen(
-            [binaries / "postgres", "-D", data, *flags], stdout=log, stderr=log, cwd=place, **somebody
-        )
-        log.close()
+        server = Postgres(port, binaries, Path(place), settings)
         try:
-            _wait(process, binaries, port)
-            yield Postgres(port, process)
+            server.ready()
+            yield server
         finally:
-            process.terminate()
-            try:
-                process.wait(WAIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            server.end()
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -55,7 +55,7 @@ def delete(
     api_key_file: ApiKeyFileOption = None,
     context: ContextOption = None,
 ) -> None:
-    """Delete all records about a user. Who is in a channel stays there."""
+    """Delete all records about a user, but bans in force. Who is in a channel stays there."""
     if not yes:
         raise Failure("records that are deleted cannot be brought back", "--yes", Status.USAGE)
     reached = reach(api, api_key, api_key_file, context)
@@ -65,3 +65,5 @@ def delete(
         count += sum(answer["deleted"].values())
         more = answer["more"]
     note(f"{count} records are deleted")
+    for kind, kept in answer["kept"].items():
+        note(f"{kept} records stay: each a {kind} that is in force")

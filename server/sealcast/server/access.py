@@ -99,6 +99,8 @@ class Rules(Generic[R, B]):
         self._purge_at = now() + _PURGE_EVERY
         self._books: dict[str, B] = {}
         self._version = 0
+        self.changes = 0
+        """Grows with every change that was made here."""
         self._lock = asyncio.Lock()
         """One change, or look at changes, after the other: nothing older must be taken for news."""
         self.enforcer: Enforcer | None = None
@@ -136,6 +138,7 @@ class Rules(Generic[R, B]):
             elif len(self.of(rule.app_id)) >= most:
                 raise too_many(self._what, most)
             self._put(rule)
+            self.changes += 1
         self._reconsider([rule])
 
     async def lift(self, app_id: str, rule_id: str) -> R:
@@ -146,8 +149,17 @@ class Rules(Generic[R, B]):
             else:
                 rule = self.get(app_id, rule_id)
             self._take(app_id, rule_id)
+            self.changes += 1
         self._reconsider([rule])
         return rule
+
+    def doubt(self) -> None:
+        """Read everything anew with the next ``refresh``: a change that was made may not have been kept."""
+        self._version = 0
+
+    def __len__(self) -> int:
+        """Return how many there are, of all apps; some may have ended a moment ago."""
+        return sum(map(len, self._books.values()))
 
     async def refresh(self) -> None:
         """Take over what other processes have changed. Raises StoreDown."""
@@ -221,6 +233,7 @@ class Bans(Rules[Ban, BanBook]):
             else:
                 ban = replace(self.get(app_id, ban_id), until=until)
             self._put(ban)
+            self.changes += 1
         self._reconsider([ban])
         return ban
 
@@ -281,6 +294,16 @@ class Access:
         """Read what has changed in the database; the first time, everything. Raises StoreDown."""
         await self.bans.refresh()
         await self.revocations.refresh()
+
+    @property
+    def changes(self) -> int:
+        """Grows with every change that was made here."""
+        return self.bans.changes + self.revocations.changes
+
+    def doubt(self) -> None:
+        """Read everything anew with the next ``refresh``."""
+        self.bans.doubt()
+        self.revocations.doubt()
 
     def on_time(self, now: float) -> float | None:
         """Forget what has ended; called by the wheel."""

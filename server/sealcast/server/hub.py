@@ -108,6 +108,8 @@ class Hub:
         self.sharing = Sharing(broker, clock, self.wheel, self._limits_of, self._find)
         self.call_soon = call_soon
         self._next_channel = 0
+        self._told: set[int] = set()
+        """Channels, by number, whose birth the witness has heard of."""
 
     def app(self, app_id: str) -> App | None:
         """Return an enabled app, or None: unknown and disabled look the same."""
@@ -180,8 +182,17 @@ class Hub:
         member.visitor = visitor
         member.since = self.clock.wall()
         channel.traffic.came(self.clock.monotonic())
-        self.witness.member_joined(member)
+        if visitor is None or not visitor.publishes:
+            self._tell_join(member)
         return member
+
+    def _tell_join(self, member: Member) -> None:
+        # A channel that has only been published to was nowhere that somebody has been.
+        channel = member.channel
+        if channel.number not in self._told:
+            self._told.add(channel.number)
+            self.witness.channel_opened(channel.key, channel.number)
+        self.witness.member_joined(member)
 
     def lose(self, app: App, member: Member, reason: str) -> None:
         """End a membership whose connection has ended, or let it linger for a moment, as the app says."""
@@ -206,7 +217,8 @@ class Hub:
         channel = member.channel
         channel.traffic.went(member, self.clock.monotonic())
         channel.remove(member, reason)
-        self.witness.member_left(member, reason)
+        if member.visitor is None or not member.visitor.publishes:
+            self.witness.member_left(member, reason)
         if channel.over:
             self._close(channel)
 
@@ -238,7 +250,6 @@ class Hub:
         )
         channel.traffic.since = self.clock.wall()
         app.channels[name] = channel
-        self.witness.channel_opened(channel.key, channel.number)
         return channel
 
     def erase(self, key: ChannelKey, upto: int | None = None) -> int:
@@ -260,4 +271,6 @@ class Hub:
                 del app.channels[channel.key.channel]
                 app.usage.add(channel.traffic.take((), self.clock.monotonic()))
             channel.close()
-            self.witness.channel_closed(channel.key, channel.number)
+            if channel.number in self._told:
+                self._told.remove(channel.number)
+                self.witness.channel_closed(channel.key, channel.number)

@@ -1,8 +1,9 @@
 """A message that comes from an operator's program and not from a connection: sealed elsewhere, sent by HTTP.
 
 Receivers open a message by what its sender's hello says, so its sender is introduced to them as any other:
-it is a member until what it has sent has its place, and leaves. All rules for what members send count. What
-is in clear is refused, also where an app allows that: it would be the operator who reads it.
+it is a member until what it has sent has its place, and leaves. All rules for what members send count, with
+bans and revocations of the user in whose name it is sent, as if its token was issued now. What is in clear is
+refused, also where an app allows that: it would be the operator who reads it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .arrival import refusal_of_frame, refusal_of_message
 from .auth import Rights
 from .hub import App, Full, Hub
 from .interfaces import EngineDown
+from .limits import take_all
 from .logs import logger
 from .member import Member
 from .shedding import Waiting
@@ -61,9 +63,10 @@ _Done: TypeAlias = Callable[[Outcome], None]
 class Declined(Exception):
     """Nothing was sent; ``name`` is that of a reply code, or ``user_present`` or ``channel_backlog``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, retry_after: float | None = None) -> None:
         super().__init__(name)
         self.name = name
+        self.retry_after = retry_after
 
 
 class _Sender:
@@ -148,11 +151,35 @@ def publish(hub: Hub, app: App, post: Post, visitor: Visitor, done: _Done) -> No
     """
     if hub.draining:
         raise Declined("draining")
+    _judge(hub, app, post, visitor)
     member, sender = _member(hub, app, post, visitor)
     try:
         _send(hub, app, member, sender, post, done)
     finally:
         sender.end_soon()
+
+
+def _judge(hub: Hub, app: App, post: Post, visitor: Visitor) -> None:
+    """Raise Declined when the user may not publish there, or the app's members have sent too much."""
+    access, app_id = hub.access, app.config.app_id
+    denied = access.bans.denied(app_id, post.channel, post.user, visitor.address)
+    if Privilege.JOIN in denied or Privilege.DATA in denied:
+        raise Declined("banned")
+    if access.revocations.revoked(app_id, post.channel, post.user, "", hub.clock.wall()):
+        raise Declined("banned")
+    now = hub.clock.monotonic()
+    (quota,) = app.quotas.over("", now)
+    size = len(post.data) + sum(map(len, post.controls))
+    needs = [
+        *((bucket, 1.0) for bucket in quota.messages),
+        *((bucket, 1.0 + len(post.controls)) for bucket in quota.frames),
+        *((bucket, float(size)) for bucket in quota.bytes),
+    ]
+    # What is larger than all that there can be is let through when there is all.
+    shortage = take_all([(bucket, min(amount, bucket.burst)) for bucket, amount in needs], now)
+    if shortage is not None:
+        hub.metrics.limited[shortage.limit] += 1
+        raise Declined("rate_limited", shortage.wait)
 
 
 def _member(hub: Hub, app: App, post: Post, visitor: Visitor) -> tuple[Member, _Sender]:

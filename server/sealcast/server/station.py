@@ -6,9 +6,10 @@ What it adds is loaded when it is asked for: without database and internal port 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sealcast.protocol.errors import SealcastError
@@ -18,6 +19,7 @@ from .clock import Clock
 from .config import AppConfig, Config, unsafe_app
 from .directory import Directory
 from .figures.instruments import Instruments
+from .figures.parts import audit_log, kept_out, records, rules, webhooks
 from .logs import logger
 from .relay import Relay
 from .store.records import StoreDown
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InternalPortUnavailable", "Station"]
 
+_PATIENCE: Final = 4.0
+"""Seconds that the database may take for the last writing when the relay goes down."""
 _REFRESH_EVERY: Final = 5.0
 """Seconds between two looks at what other processes have changed in the database."""
 
@@ -95,6 +99,7 @@ class Station(Relay):
             TracesUnavailable: there are to be traces, and their packages are not installed.
 
         """
+        self._load()
         self._open_traces()
         self.witness = Several([self.witness, self.instruments.tally])
         try:
@@ -118,21 +123,44 @@ class Station(Relay):
             self._refreshing = asyncio.create_task(self._refresh())
         return address
 
+    def _load(self) -> None:
+        """Load what the internal port needs, which can take seconds, before anybody is let in."""
+        if self.config.server.internal:
+            from .figures import exposition
+            from .http import application, server
+            from .http.console import application as console
+
+            del application, console, exposition, server
+
     async def stop(self) -> None:
-        """Go down in order: the relay, the internal port, the database."""
+        """Go down in order: the relay, the internal port, the database, which is not waited for for long."""
         if self._refreshing is not None:
             self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
-        if self._retention is not None:
-            await self._retention.stop()
         await super().stop()
         self.instruments.stop()
         if self._console is not None:
             self._console.stop()
-        if self._port is not None:
-            await self._port.stop()
-        await self._close_store()
+        with self._patience():
+            if self._port is not None:
+                await self._port.stop()
+            if self._refreshing is not None:
+                await asyncio.gather(self._refreshing, return_exceptions=True)
+            if self._retention is not None:
+                await self._retention.stop()
+            await self._close_store()
         await self._close_traces()
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Bound the time that the database may take for all of the block."""
+        if self.store is None:
+            yield
+            return
+        cut = asyncio.get_running_loop().call_later(_PATIENCE, self.store.database.cut)
+        try:
+            yield
+        finally:
+            cut.cancel()
 
     def reload(self) -> None:
         """Read certificates and configuration again; what cannot be used is logged, and the old stays."""
@@ -245,8 +273,10 @@ class Station(Relay):
         services.figures, services.readiness = figures, readiness
         services.requests, services.tracer = self.instruments.requests, self.tracer
         if self.store is not None:
-            services.audit = KeptAudit(self.store.audit)
+            services.audit = audit = KeptAudit(self.store.audit)
             services.recorder = self._recorder
+            self.instruments.board.add(audit_log(audit))
+        self._show_parts()
         console = Console(services)
         app = application(services, console)
         port = InternalPort(app, server.internal_host, server.internal_port, tls)
@@ -259,6 +289,16 @@ class Station(Relay):
         console.start()
         host, number = self.internal_address
         logger.info("listening for operators", host=host, port=number, tls=tls is not None)
+
+    def _show_parts(self) -> None:
+        """Show the numbers of what stands around the core."""
+        add = self.instruments.board.add
+        add(kept_out(self.hub.warden.counts))
+        add(rules(ban=self.access.bans, revocation=self.access.revocations))
+        if self.hooks is not None:
+            add(webhooks(self.hooks))
+        if self._recorder is not None:
+            add(records(self._recorder.ledger))
 
     def _internal_certificate_ends(self) -> float | None:
         return None if self._certificate is None else self._certificate.ends

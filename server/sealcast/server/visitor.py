@@ -16,13 +16,18 @@ class Visitor:
     """One connection."""
 
     number: int
-    """The session's, which is used once in a process's life."""
+    """The session's, which is used once in a process's life; 0 for who publishes over the API."""
     app_id: str
     address: str
     agent: str = ""
     """The ``User-Agent`` header, as ``printable_agent`` leaves it."""
     since: float = 0.0
     """When it was accepted, in Unix seconds."""
+
+    @property
+    def publishes(self) -> bool:
+        """Whether it is no connection, but a program that publishes over the API."""
+        return not self.number
 
 
 def printable_agent(header: str) -> str:

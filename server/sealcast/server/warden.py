@@ -7,7 +7,7 @@ down, counts and tells of each block.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -199,6 +199,16 @@ class Warden:
         for block in self._guard.blocks(self._clock.monotonic()):
             yield KeptOut(block.key, "automatic", block.reason, block.since + skew, block.until + skew)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return how many networks are kept out now, by who does it."""
+        self._forget_over()
+        automatic = sum(1 for _ in self._guard.blocks(self._clock.monotonic()))
+        return {
+            "configuration": len(self._guard.rules.deny),
+            "operator": len(self._ordered),
+            "automatic": automatic,
+        }
+
     def room_for(self, network: str) -> bool:
         """Say whether one more network can be kept out."""
         self._forget_over()
@@ -208,6 +218,15 @@ class Warden:
         """Keep a network out, or differently."""
         self._ordered[record.network] = record
         self._ordered_changed()
+
+    def holds(self, network: str) -> bool:
+        """Say whether there is something to ``lift``."""
+        now, rules = self._clock.monotonic(), self._guard.rules
+        keys = [network]
+        address = address_of(network)
+        if address is not None:
+            keys.append(key_of(address, rules.ipv4_prefix, rules.ipv6_prefix))
+        return network in self._ordered or any(self._guard.block_of(key, now) is not None for key in keys)
 
     def lift(self, network: str) -> bool:
         """Let a network in again, and forget what it did; return whether it was kept out.

@@ -2,6 +2,9 @@
 
 The relay's core calls this in the middle of its work, so nothing here may wait, fail or take long: what it
 hears is noted, and looked after later. It hears names, numbers and reasons, never what was said.
+
+It does not hear of programs that publish over the API, though members see each as a member for a moment: they
+are nobody who comes and goes. Nor of a channel in which nobody else has been.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ class Witness(Protocol):
     """Hears of the life of channels and members."""
 
     def channel_opened(self, key: ChannelKey, number: int) -> None:
-        """A channel was born; *number* is its number in this process."""
+        """A channel has its first member; *number* is its number in this process."""
         ...
 
     def channel_closed(self, key: ChannelKey, number: int) -> None:

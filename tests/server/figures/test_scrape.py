@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from sealcast.protocol.controls import Join
 from sealcast.server.figures.board import Board, Sample
 from sealcast.server.figures.families import FAMILIES
-from sealcast.server.figures.parts import webhooks
 from sealcast.server.http.api_keys import make_key
+from sealcast.server.store.audit import AuditLog
+from sealcast.server.store.records import StoreDown
+
+from .conftest import KEY
 
 if TYPE_CHECKING:
     from ..conftest import Lab
@@ -157,15 +161,52 @@ async def test_a_source_that_fails_hides_no_other(watch: Watch) -> None:
     assert numbers("connections") == 0
 
 
-async def test_a_part_shows_its_numbers_with_one_line(watch: Watch) -> None:
-    class Courier:
-        delivered, failed, given_up, lost = 5, 2, 1, 0
-
-    watched = await watch()
-    watched.station.instruments.board.add(webhooks(Courier()))
+async def test_what_webhooks_records_rules_and_the_audit_log_do_is_counted(
+    lab: Lab, watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = await watch(database=f"sqlite:///{tmp_path}/sealcast.db")
+    watched.client.headers["Authorization"] = f"Bearer {KEY}"
+    app, at = f"/api/v1/apps/{lab.APP}", "webhook_deliveries_total"
+    config = watched.station.hooks.config
+    assert not config.private, "so nothing is delivered to a receiver on this machine"
+    hook = {"url": "https://127.0.0.1:9/hook"}
+    assert (await watched.client.post(f"{app}/webhooks", json=hook)).status_code == 201
+    for rule in ("bans", "bans", "revocations"):
+        assert (await watched.client.post(f"{app}/{rule}", json={"user": rule})).status_code == 201
+    block = {"network": "203.0.113.0/24"}
+    assert (await watched.client.post("/api/v1/blocks", json=block)).status_code == 201
     numbers = await watched.numbers()
-    assert numbers("webhook_deliveries_total", result="given_up") == 1
-    assert numbers("webhook_deliveries_total") == 8
+    assert (numbers("rules", kind="ban"), numbers("rules", kind="revocation")) == (2, 1)
+    assert numbers("networks_kept_out", origin="operator") == 1
+    assert numbers("networks_kept_out", origin="automatic") == 0
+    assert numbers("audit_failures_total") == 0
+    while not watched.station.hub.warden.offend("203.0.114.1", "invalid_token"):
+        pass
+    ann = await lab.connect(watched.station)
+    await ann.join("standup", "ann")
+    while (await watched.numbers())(at, result="failed") < 1:
+        await asyncio.sleep(0.01)
+    for name in ("write", "beat"):
+        monkeypatch.setattr(watched.station.store.calls, name, away)
+    monkeypatch.setattr(watched.station.store.deliveries, "add", away)
+    monkeypatch.setattr(AuditLog, "add", away)
+    await ann.ws.close()
+    while watched.station.metrics.connections:
+        await lab.turn()
+    refused = await watched.client.post(f"{app}/bans", json={"user": "bob"})
+    assert refused.status_code == 503
+    numbers = await watched.numbers()
+    assert numbers("networks_kept_out", origin="automatic") == 1
+    assert numbers("addresses_blocked_total", reason="invalid_token") == 1
+    assert numbers("records_waiting") >= 1
+    assert numbers("webhook_events_waiting") >= 1
+    assert numbers("records_lost_total") == numbers("webhook_events_lost_total") == 0
+    assert numbers("audit_failures_total") == 1
+    assert numbers(at, result="delivered") == 0
+
+
+async def away(*what: object, **more: object) -> None:
+    raise StoreDown("the database does not answer in time")
 
 
 async def test_what_happens_around_the_core_is_counted_too(lab: Lab, watch: Watch) -> None:

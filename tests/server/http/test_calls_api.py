@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from sealcast.protocol.controls import Join
 from sealcast.server.store.calls import CallsAsked
 from sealcast.server.store.database import Database
 from sealcast.server.store.migrate import migrate
@@ -287,12 +288,13 @@ async def test_one_users_records_are_handed_out_and_deleted(operate: Any, lab: L
     assert {each["kind"] for each in found} == {"session"}
     assert {each["fields"]["address"] for each in found} == {"127.0.0.1"}
     deleted = await api.delete(path, params={"user": odd})
-    assert deleted.json() == {"deleted": {"session": 2}, "more": False}
+    none = {"ban": 0, "revocation": 0, "webhook_open": 0, "webhook_delivery": 0}
+    assert deleted.json() == {"deleted": {"session": 2, **none}, "kept": {}, "more": False}
     assert (await api.get(path, params={"user": odd})).json()["items"] == []
     assert len((await api.get(path, params={"user": "bob"})).json()["items"]) == 1
     log = (await api.get("/api/v1/audit", params={"target": f"app {lab.APP}"})).json()["items"]
     assert [each["action"] for each in log] == ["user.exported"] * 2 + ["user.deleted", "user.exported"]
-    assert log[2]["detail"] == {"records": {"session": 2}}
+    assert log[2]["detail"] == {"records": {"session": 2, **none}, "kept": {}}
     assert "ann" not in str(log)
 
 
@@ -305,7 +307,7 @@ async def test_who_is_there_while_the_records_are_deleted_stays_and_leaves_none(
     await ann.join("standup", "ann")
     room = await bob.join("standup", "bob")
     path = f"/api/v1/apps/{lab.APP}/records"
-    assert (await api.delete(path, params={"user": "ann"})).json()["deleted"] == {"session": 1}
+    assert (await api.delete(path, params={"user": "ann"})).json()["deleted"]["session"] == 1
     frame = await bob.frame(room)
     assert await ann.until(lambda item: isinstance(item, lab.Frame)) == lab.Frame(
         room.number, room.member, frame
@@ -341,7 +343,7 @@ async def test_it_is_the_same_on_every_database(operate: Any, lab: Lab, database
     assert [each["reason"] for each in await members(api, call)] == ["left"]
     path = f"/api/v1/apps/{lab.APP}/records"
     assert len((await api.get(path, params={"user": "ann"})).json()["items"]) == 1
-    assert (await api.delete(path, params={"user": "ann"})).json()["deleted"] == {"session": 1}
+    assert (await api.delete(path, params={"user": "ann"})).json()["deleted"]["session"] == 1
     assert await members(api, call) == []
     made = await api.post("/api/v1/apps", json={"name": "Teams"})
     app_id = made.json()["app"]["app_id"]
@@ -355,3 +357,27 @@ async def test_it_is_the_same_on_every_database(operate: Any, lab: Lab, database
         "app.created",
     ]
     assert (await operated.station.store.audit.verify()).broken is None
+
+
+async def test_a_banned_user_whose_records_are_deleted_stays_banned(operate: Any, lab: Lab) -> None:
+    operated = await operate(lab.app())
+    api = await operated.client()
+    bans = f"/api/v1/apps/{lab.APP}/bans"
+    assert (await api.post(bans, json={"user": "ann"})).status_code == 201
+    hook = {"url": "https://receiver.example/hook"}
+    assert (await api.post(f"/api/v1/apps/{lab.APP}/webhooks", json=hook)).status_code == 201
+    path, asked = f"/api/v1/apps/{lab.APP}/records", {"user": "ann"}
+    answer = (await api.delete(path, params=asked)).json()
+    assert (answer["deleted"]["ban"], answer["kept"]) == (0, {"ban": 1})
+    client = await lab.connect(operated.station)
+    join = Join(channel="standup", user="ann", token=lab.token("standup", "ann"))
+    assert (await client.refused(join)).name == "banned"
+    ban_id = (await api.get(bans)).json()["items"][0]["ban_id"]
+    assert (await api.delete(f"{bans}/{ban_id}")).status_code == 204
+    again = (await api.delete(path, params=asked)).json()
+    assert (again["deleted"]["ban"], again["kept"]) == (1, {})
+    assert (await api.get(path, params=asked)).json()["items"] == []
+    # What is told after that is about a membership that begins after that.
+    await (await lab.connect(operated.station)).join("standup", "ann")
+    kinds = {each["kind"] for each in (await api.get(path, params=asked)).json()["items"]}
+    assert {"session", "webhook_open", "webhook_delivery"} <= kinds

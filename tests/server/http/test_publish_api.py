@@ -196,6 +196,114 @@ async def test_full_is_full(lab: Lab, operate: Operate, refusal: Refusal) -> Non
     assert refusal(await publish(api, data)) == (503, "not_ready")
 
 
+# --- in whose name ---
+
+
+@pytest.mark.parametrize("privilege", ["join", "data"])
+async def test_nothing_is_published_in_the_name_of_a_banned_user(
+    lab: Lab, station: Operated, api: httpx.AsyncClient, refusal: Refusal, privilege: str
+) -> None:
+    ann = await lab.connect(station.station)
+    await ann.join("standup", "ann")
+    made = await api.post(
+        f"{API}/bans", json={"user": "bot", "channel": "standup", "privileges": [privilege]}
+    )
+    assert refusal(await publish(api, lab.sealed(Kind.MESSAGE, 0))) == (403, "banned")
+    assert await ann.settle() == []
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 0), channel="other")).status_code == 201
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 0), user="other")).status_code == 201
+    assert (await api.delete(f"{API}/bans/{made.json()['ban_id']}")).status_code == 204
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 1))).status_code == 201
+
+
+async def test_a_ban_that_takes_away_audio_lets_messages_through(
+    lab: Lab, station: Operated, api: httpx.AsyncClient
+) -> None:
+    await api.post(f"{API}/bans", json={"user": "bot", "privileges": ["audio", "video"]})
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 0))).status_code == 201
+
+
+async def test_whoever_would_need_a_token_of_later_may_not_be_spoken_for(
+    lab: Lab, station: Operated, api: httpx.AsyncClient, refusal: Refusal
+) -> None:
+    now = lab.clock.wall()
+    revocations = f"{API}/revocations"
+    past = await api.post(revocations, json={"user": "bot", "issued_before": now - 1})
+    assert past.status_code == 201, past.text
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 0))).status_code == 201
+    later = await api.post(revocations, json={"user": "bot", "issued_before": now + 60})
+    assert later.status_code == 201, later.text
+    assert refusal(await publish(api, lab.sealed(Kind.MESSAGE, 1))) == (403, "banned")
+
+
+async def test_what_all_of_an_app_may_send_counts_here_too(
+    lab: Lab, operate: Operate, refusal: Refusal
+) -> None:
+    station = await operate(lab.app(rates={"messages_per_app": 1, "burst": 2}))
+    api = await station.client()
+    for number in range(2):
+        assert (await publish(api, lab.sealed(Kind.MESSAGE, number))).status_code == 201
+    answer = await publish(api, lab.sealed(Kind.MESSAGE, 2))
+    assert refusal(answer) == (429, "rate_limited")
+    assert int(answer.headers["retry-after"]) >= 1
+    lab.later(1.0)
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 2))).status_code == 201
+
+
+async def test_who_publishes_is_nobody_who_comes_and_goes(
+    lab: Lab, station: Operated, api: httpx.AsyncClient
+) -> None:
+    hook = {"url": "https://receiver.example/hook"}
+    made = (await api.post(f"{API}/webhooks", json=hook)).json()["webhook"]
+
+    async def known() -> tuple[list[Any], int, str]:
+        """What the records, the webhook and the metrics have of anybody."""
+        calls = (await api.get(f"{API}/calls")).json()["items"]
+        await station.station.hooks.settled()
+        waiting = (await api.get(f"{API}/webhooks/{made['webhook_id']}")).json()["waiting"]
+        metrics = (await api.get("/metrics")).text
+        lines = [line for line in metrics.splitlines() if line.startswith("sealcast_channels_opened_total")]
+        return calls, waiting, lines[0].split()[1]
+
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 0), channel="empty")).status_code == 201
+    assert await known() == ([], 0, "0.0")
+    ann = await lab.connect(station.station)
+    await ann.join("standup", "ann")
+    assert (await publish(api, lab.sealed(Kind.MESSAGE, 1))).status_code == 201
+    await ann.until(lambda item: isinstance(item, lab.Message))
+    calls, waiting, opened = await known()
+    assert [(call["channel"], call["memberships"]) for call in calls] == [("standup", 1)]
+    assert (waiting, opened) == (2, "1.0"), "a channel and ann"
+    log = (await api.get("/api/v1/audit")).json()["items"]
+    assert {entry["action"] for entry in log} & {"message.published", "members.kicked"} == set()
+
+
+async def test_a_channel_that_began_with_a_publisher_is_told_with_its_first_member(
+    lab: Lab, storing: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = await storing.client()
+    held: list[Callable[[], None]] = []
+    began = asyncio.Event()
+    original = SqliteJournal.commit
+
+    def commit(self: SqliteJournal, batch: Any, done: Callable[[Exception | None], None]) -> None:
+        held.append(lambda: original(self, batch, done))
+        began.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteJournal, "commit", commit)
+        publishing = asyncio.create_task(publish(api, lab.sealed(Kind.MESSAGE, 0)))
+        await began.wait()
+        ann = await lab.connect(storing.station)
+        await ann.join("standup", "ann")
+    for write in held:
+        write()
+    assert (await publishing).status_code == 201
+    await ann.until(lambda item: isinstance(item, lab.Message))
+    (call,) = (await api.get(f"{API}/calls")).json()["items"]
+    assert (call["memberships"], call["peak"]) == (1, 1)
+
+
 # --- where messages are stored ---
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sealcast.server.store.records import BlockRecord
+from sealcast.server.config import RecordsConfig
+from sealcast.server.store.records import DAY, BlockRecord
+from sealcast.server.store.retention import purge
 
 if TYPE_CHECKING:
     from sealcast.server.store.store import Store
@@ -30,5 +32,10 @@ async def test_a_block_that_is_over_is_not_seen_and_then_gone(store: Store, time
     await store.blocks.put(BlockRecord("203.0.113.7", "", time.now, time.now + 60, "key 1"))
     time.now += 60
     assert await store.blocks.all() == []
-    await store.blocks.put(BlockRecord("203.0.113.8", "", time.now, time.now + 60, "key 1"))
+    await store.blocks.put(BlockRecord("203.0.113.8", "", time.now, None, "key 1"))
+    time.now += DAY + 1
+    counts = await purge(store, RecordsConfig(), time.now, "relay", "me")
+    assert counts is not None
+    assert counts["blocks"] == 1
     assert not await store.blocks.delete("203.0.113.7")
+    assert await store.blocks.delete("203.0.113.8")

@@ -9,6 +9,7 @@ import pytest
 from sealcast.server.config import RecordsConfig
 from sealcast.server.store.audit import Asked
 from sealcast.server.store.calls import CallsAsked, Place
+from sealcast.server.store.kinds import KINDS
 from sealcast.server.store.records import CallRecord, MembershipRecord, Missing, StoreDown
 from sealcast.server.store.retention import CHORE, purge
 from sealcast.server.store.store import Store
@@ -75,7 +76,7 @@ async def test_what_was_deleted_does_not_come_back(store: Store) -> None:
     one = call(1)
     ann, bob = member(one, 1), member(one, 2, "bob")
     await store.calls.write([one], [ann, bob])
-    assert await store.people.delete(APP, "ann") == ({"session": 1}, False)
+    assert (await store.people.delete(APP, "ann")).counts["session"] == 1
     ann.ended = bob.ended = 5.0
     await store.calls.write([one], [ann, bob])
     assert [each.user_id for each in await store.calls.members(one.call_id)] == ["bob"]
@@ -136,12 +137,13 @@ async def test_everything_about_a_user_is_handed_out_in_parts_and_deleted(store:
     calls = [call(number) for number in range(1, 6)]
     await store.calls.write([], [member(each, number) for number, each in enumerate(calls, 1)])
     await store.calls.write([], [member(calls[0], 9, "ann2"), member(call(7, app=OTHER), 10)])
+    none = {kind.name: 0 for kind in KINDS}
     first = await store.people.page(APP, "ann", None, 3)
     rest = await store.people.page(APP, "ann", (first[-1].kind, first[-1].key), 3)
     assert [part.fields["call_id"] for part in (*first, *rest)] == [each.call_id for each in calls]
     assert first[0].fields["channel"] == "standup"
     assert first[0].fields["address"] == "192.0.2.1"
-    assert await store.people.delete(APP, "ann") == ({"session": 5}, False)
+    assert await store.people.delete(APP, "ann") == (none | {"session": 5}, {}, False)
     assert await store.people.page(APP, "ann", None, 3) == []
     assert len(await store.people.page(APP, "ann2", None, 3)) == 1
     assert len(await store.people.page(OTHER, "ann", None, 3)) == 1
@@ -151,8 +153,10 @@ async def test_a_deletion_stops_at_a_bound_and_says_so(store: Store, monkeypatch
     monkeypatch.setattr("sealcast.server.store.people._MOST", 2)
     one = call(1)
     await store.calls.write([], [member(one, number) for number in range(1, 4)])
-    assert await store.people.delete(APP, "ann") == ({"session": 2}, True)
-    assert await store.people.delete(APP, "ann") == ({"session": 1}, False)
+    deleted = await store.people.delete(APP, "ann")
+    assert (deleted.counts["session"], deleted.more) == (2, True)
+    deleted = await store.people.delete(APP, "ann")
+    assert (deleted.counts["session"], deleted.more) == (1, False)
 
 
 # --- retention ---
@@ -177,7 +181,7 @@ async def test_what_is_too_old_goes_and_that_is_an_entry(
     monkeypatch.setattr("sealcast.server.store.retention._SLICE", 3)
     await fill(store, time)
     counts = await purge(store, KEEP, time.now, "relay", "me")
-    assert counts == {"sessions": 8, "calls": 1, "runs": 1, "answers": 0, "audit": 0}
+    assert counts == {"sessions": 8, "calls": 1, "runs": 1, "answers": 0, "blocks": 0, "audit": 0}
     assert await ids(store) == [2]
     assert [each.member for each in await store.calls.members(f"{2:024x}")] == [9, 10]
     (entry,) = await store.audit.page(Asked(action="retention.purged"))

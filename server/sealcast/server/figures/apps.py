@@ -57,7 +57,9 @@ class AppFigures:
             for channel in app.channels.values():
                 now[2] += len(channel.members)
                 for member in channel.members.values():
-                    sent.add(member.frames_in, member.bytes_in)
+                    # Of who publishes over the API nobody hears that it has gone, and what it had sent.
+                    if member.visitor is None or not member.visitor.publishes:
+                        sent.add(member.frames_in, member.bytes_in)
             channels, members = channels + now[1], members + now[2]
             if self._has_line(app_id, app, sent):
                 for sample in _samples(app_id, now, sent):

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 from sealcast.protocol.codes import ENDS, REPLIES
 from sealcast.protocol.names import Kind
 
+from ..guard import OFFENCES
 from ..shedding import REASONS
 
 __all__ = ["FAMILIES", "LABELS_MOST", "Family", "family"]
@@ -68,6 +69,8 @@ _TOKENS: Final = tuple(
 _KINDS: Final = tuple(kind.name.lower() for kind in Kind)
 _DROPS: Final = tuple((kind, reason) for kind in _KINDS for reason in REASONS)
 _HANDSHAKES: Final = tuple((name,) for name in ("unknown_app", "origin", "full", "crowded_out", "unfinished"))
+
+_OFFENCES: Final = tuple((name,) for name in OFFENCES)
 
 FAMILIES: Final = _table(
     # The process.
@@ -164,7 +167,16 @@ FAMILIES: Final = _table(
         known=(("delivered",), ("failed",), ("given_up",)),
     ),
     _counter("webhook_events_lost", "events that could not even be written down"),
-    _counter("addresses_blocked", "blocks of an address for what it did", "reason"),
+    _counter("webhook_events_withheld", "refused tokens that were not told, since one address had too many"),
+    _gauge("webhook_events_waiting", "events that wait to be written down"),
+    _gauge("webhook_deliveries_waiting", "deliveries that wait in the database, those of all processes"),
+    _counter("addresses_blocked", "blocks of an address for what it did", "reason", known=_OFFENCES),
+    _gauge("networks_kept_out", "addresses and networks that are kept out now, by who does it", "origin"),
+    _gauge("rules", "ban rules and revocations in force, of all apps", "kind"),
+    # Records.
+    _gauge("records_waiting", "records of calls and memberships that wait to be written"),
+    _counter("records_lost", "records of them that there was no room for while the database was away"),
+    _counter("audit_failures", "changes by operators that were refused since their entry was not kept"),
 )
 """Every metric, by name, in the order in which they are shown."""
 

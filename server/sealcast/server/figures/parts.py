@@ -15,7 +15,19 @@ from ..config import StorageConfig
 from ..metrics import Lengths
 from .board import Sample, Source
 
-__all__ = ["Kept", "Pulse", "Requests", "Writing", "certificates", "engine", "webhooks"]
+__all__ = [
+    "Kept",
+    "Pulse",
+    "Requests",
+    "Writing",
+    "audit_log",
+    "certificates",
+    "engine",
+    "kept_out",
+    "records",
+    "rules",
+    "webhooks",
+]
 
 _SLICE: Final = 1_000
 """Channels whose kept messages are counted before others run."""
@@ -154,19 +166,81 @@ def certificates(ends: Mapping[str, Callable[[], float | None]]) -> Source:
     return source
 
 
-class _Courier(Protocol):
-    delivered: int
-    failed: int
-    given_up: int
-    lost: int
+class _Hooks(Protocol):
+    withheld: int
+    waiting: int
+
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def given_up(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def queued(self) -> int: ...
 
 
-def webhooks(courier: _Courier) -> Source:
+def webhooks(hooks: _Hooks) -> Source:
     """Return a source of what has become of webhooks."""
 
     def source() -> Iterator[Sample]:
         for result in ("delivered", "failed", "given_up"):
-            yield Sample("webhook_deliveries_total", getattr(courier, result), (result,))
-        yield Sample("webhook_events_lost_total", courier.lost)
+            yield Sample("webhook_deliveries_total", getattr(hooks, result), (result,))
+        yield Sample("webhook_events_lost_total", hooks.lost)
+        yield Sample("webhook_events_withheld_total", hooks.withheld)
+        yield Sample("webhook_events_waiting", hooks.queued)
+        yield Sample("webhook_deliveries_waiting", hooks.waiting)
+
+    return source
+
+
+def kept_out(count: Callable[[], Mapping[str, int]]) -> Source:
+    """Return a source of how many networks are kept out, by who does it."""
+
+    def source() -> Iterator[Sample]:
+        for origin, number in count().items():
+            yield Sample("networks_kept_out", number, (origin,))
+
+    return source
+
+
+def rules(**kinds: Sized) -> Source:
+    """Return a source of how many rules of each kind there are."""
+
+    def source() -> Iterator[Sample]:
+        for kind, those in kinds.items():
+            yield Sample("rules", len(those), (kind,))
+
+    return source
+
+
+class _Ledger(Protocol):
+    lost: int
+
+    @property
+    def waiting(self) -> int: ...
+
+
+def records(ledger: _Ledger) -> Source:
+    """Return a source of the records of sessions that are not in the database."""
+
+    def source() -> Iterator[Sample]:
+        yield Sample("records_waiting", ledger.waiting)
+        yield Sample("records_lost_total", ledger.lost)
+
+    return source
+
+
+class _Audit(Protocol):
+    failures: int
+
+
+def audit_log(audit: _Audit) -> Source:
+    """Return a source of how the audit log fares."""
+
+    def source() -> Iterator[Sample]:
+        yield Sample("audit_failures_total", audit.failures)
 
     return source

@@ -55,6 +55,8 @@ class Courier:
         self._sleep = sleep
         self._events: deque[Event] = deque()
         self._told = asyncio.Event()
+        self._written = asyncio.Event()
+        self._written.set()
         self._added = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -82,7 +84,12 @@ class Courier:
         if len(self._events) > EVENTS_MOST:
             self._events.popleft()
             self.lost += 1
+        self._written.clear()
         self._told.set()
+
+    async def settled(self) -> None:
+        """Return when everything that was told is written down."""
+        await self._written.wait()
 
     def start(self) -> None:
         """Begin to work."""
@@ -144,6 +151,8 @@ class Courier:
         finally:
             self._writing = False
         self._failing = False
+        if not self._events:
+            self._written.set()
         self._added.set()
         return True
 

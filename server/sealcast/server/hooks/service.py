@@ -30,6 +30,7 @@ _GRACE: Final = 2.0
 _CLOSE: Final = 10.0
 _GONE: Final = 300.0
 """Seconds of silence after which a process is taken to be gone, and others end what was open on it."""
+_SETTLE: Final = 5.0
 _REFRESH: Final = 5.0
 _BEAT: Final = 30.0
 
@@ -144,6 +145,14 @@ class Hooks:
     def tell(self, event: Event) -> None:
         """Note that something happened. Never waits, never fails."""
         self._courier.tell(event)
+
+    async def settled(self) -> None:
+        """Return when what was told until now is written down. Raises StoreDown when that takes too long."""
+        try:
+            async with asyncio.timeout(_SETTLE):
+                await self._courier.settled()
+        except TimeoutError:
+            raise StoreDown("the database does not take what webhooks are told") from None
 
     async def refresh(self) -> None:
         """Take over what was changed of the webhooks. Raises StoreDown."""

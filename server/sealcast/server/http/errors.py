@@ -43,6 +43,12 @@ PROBLEMS: Final = _table(
         "send `Authorization: Bearer <key>`; `sealcast admin key` makes one",
     ),
     Problem(403, "forbidden", "the key may not do this", "use a key that has the scope"),
+    Problem(
+        403,
+        "banned",
+        "a ban or a revocation keeps this user from it",
+        "lift it (`sealcast ban list`, `sealcast revoke list`), or publish in the name of another user",
+    ),
     Problem(404, "not_found", "there is no such thing", "look at the address and at the id in it"),
     Problem(405, "method_not_allowed", "this cannot be done with that method", "see the Allow header"),
     Problem(408, "too_slow", "the request did not come in time", "send it again"),

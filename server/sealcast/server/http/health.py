@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final, Literal
 
 from fastapi import APIRouter
@@ -10,7 +9,6 @@ from pydantic import BaseModel
 
 from sealcast.protocol.version import __version__
 
-from ..store.records import StoreDown
 from .errors import ApiError, ErrorBody
 from .services import ServicesOf
 
@@ -44,12 +42,8 @@ async def readyz(services: ServicesOf) -> Health:
         problems = [found for found in readiness.problems() if not found.startswith("database")]
     elif services.hub.draining:
         problems.append("drain: this relay is going down")
-    if services.store is not None:
-        try:
-            async with asyncio.timeout(_DATABASE_TIME):
-                await services.store.database.ping()
-        except (StoreDown, TimeoutError):
-            problems.append("database: it does not answer")
+    if services.store is not None and not await services.store.database.answers(_DATABASE_TIME):
+        problems.append("database: it does not answer")
     if problems:
         raise ApiError("not_ready", "; ".join(problems), problems=problems, retry_after=5.0)
     return Health(status="ready", version=__version__, node=services.config.server.node)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends, Request
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "KeptAudit", "Services", "ServicesOf", "Settling", "log_change"]
 
 
+T = TypeVar("T")
+
+
 class Audit(Protocol):
     """Where changes by operators are written down."""
 
@@ -54,6 +57,8 @@ class KeptAudit:
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
+        self.failures = 0
+        """Entries that could not be written, so that their changes were refused."""
 
     async def __call__(
         self, actor: str, action: str, target: str, detail: Mapping[str, Any], *, address: str = ""
@@ -62,6 +67,7 @@ class KeptAudit:
         try:
             await self._log.add(actor, action, target, detail, address=address)
         except StoreDown:
+            self.failures += 1
             said = {"actor": actor, "action": action, "target": target, "address": address}
             logger.error("a change cannot be written to the audit log, so it is refused", **said)
             raise
@@ -130,25 +136,47 @@ class Services:
         """Keep all that a request changes in the database, and its audit entry, or nothing of it.
 
         Every route that changes something runs in one; see ``Database.unit``. What is not in the database
-        is not taken back: a route that does something to the relay itself writes the audit entry first.
+        is not taken back: a route that does something to the relay itself calls ``announce`` before, and what
+        the relay has taken over from a change that was not kept is read anew.
         """
         if self.store is None:
             yield
             return
-        before = self.directory.changes
+        apps, rules = self.directory.changes, self.hub.access.changes
         try:
             async with self.store.database.unit():
                 yield
         except (Exception, asyncio.CancelledError):
-            if self.directory.changes != before:
+            if self.directory.changes != apps:
                 self.directory.doubt()
+            if self.hub.access.changes != rules:
+                self.hub.access.doubt()
             raise
 
+    async def apart(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something with the database that is kept, and over, before the request's own ``unit`` is.
+
+        Nothing of that unit may have asked the database before: an embedded one has one connection.
+        """
+        return await asyncio.create_task(work)
+
+    async def announce(
+        self, actor: str, action: str, target: str, detail: Mapping[str, Any], *, address: str = ""
+    ) -> None:
+        """Write down what is going to be done to the relay itself, which nothing takes back.
+
+        The entry is kept when this returns, so that whatever is done then holds up nobody else's. Raises
+        StoreDown, when nothing may be done.
+        """
+        await self.apart(self.audit(actor, action, target, detail, address=address))
+
     async def settled(self) -> Store:
-        """Return the database, once the records of sessions that this node has noted are in it."""
+        """Return the database, once what this node has noted of sessions, and for webhooks, is in it."""
         store = self.kept
         if self.recorder is not None:
             await self.recorder.flush()
+        if self.hooks is not None:
+            await self.hooks.settled()
         return store
 
     def changeable(self, app_id: str) -> Store:

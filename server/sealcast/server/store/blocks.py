@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from .database import Database
 from .records import BlockRecord
 from .schema import AddressBlock
 
-__all__ = ["Blocks"]
+__all__ = ["Blocks", "delete_blocks"]
 
 
 class Blocks:
@@ -35,11 +36,9 @@ class Blocks:
         return [each for each in records if each.until is None or each.until > now]
 
     async def put(self, record: BlockRecord) -> None:
-        """Keep a block in the place of another one of that network; those that are over are forgotten."""
-        over = delete(AddressBlock).where(AddressBlock.until <= self._now())
+        """Keep a block in the place of another one of that network."""
         same = delete(AddressBlock).where(AddressBlock.network == record.network)
         async with self._database.transaction() as session:
-            await session.execute(over)
             await session.execute(same)
             session.add(
                 AddressBlock(
@@ -56,6 +55,15 @@ class Blocks:
         gone = delete(AddressBlock).where(AddressBlock.network == network).returning(AddressBlock.network)
         async with self._database.transaction() as session:
             return (await session.execute(gone)).first() is not None
+
+
+async def delete_blocks(session: AsyncSession, before: float, most: int) -> int:
+    """Delete blocks that were over before, so many at most; return how many."""
+    old = select(AddressBlock.network).where(AddressBlock.until < before).limit(most)
+    gone = await session.scalars(
+        delete(AddressBlock).where(AddressBlock.network.in_(old)).returning(AddressBlock.network)
+    )
+    return len(gone.all())
 
 
 def _record(block: AddressBlock) -> BlockRecord:

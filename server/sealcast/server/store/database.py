@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
@@ -67,6 +68,10 @@ class Database:
         self.embedded = self._url.get_backend_name() == "sqlite"
         """Whether it is SQLite, in this process and on this disk."""
         self._engine: AsyncEngine | None = None
+        self._drivers: WeakSet[Any] = WeakSet()
+        """Connections to a database elsewhere."""
+        self._cut = False
+        self._asking: asyncio.Task[bool] | None = None
 
     def __repr__(self) -> str:
         return f"<Database {self._url.get_backend_name()}>"
@@ -92,14 +97,42 @@ class Database:
 
     async def close(self) -> None:
         """Let go of all connections."""
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.dispose()
+
+    def cut(self) -> None:
+        """Wait for a database elsewhere no longer: what is under way fails, and what is asked from now on.
+
+        To end a transaction in order, it has to be asked as well: one that hangs would hold up the end for
+        as long as all that is under way may take.
+        """
+        self._cut = True
+        for driver in list(self._drivers):
+            driver.terminate()
 
     async def ping(self) -> None:
         """Ask something simple. Raises StoreDown."""
         async with self.connection() as connection:
             await connection.execute(text("SELECT 1"))
+
+    async def answers(self, within: float) -> bool:
+        """Say whether it answers by then. One question is enough for all who ask meanwhile."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._answered())
+        done, _ = await asyncio.wait({self._asking}, timeout=within)
+        return bool(done) and self._asking.result()
+
+    async def _answered(self) -> bool:
+        try:
+            await self.ping()
+        except StoreDown:
+            return False
+        return True
 
     @contextlib.asynccontextmanager
     async def unit(self) -> AsyncIterator[None]:
@@ -169,6 +202,8 @@ class Database:
                 yield connection
 
     def _opened(self) -> AsyncEngine:
+        if self._cut:
+            raise StoreDown("nobody waits for the database any more")
         if self._engine is None:
             options: dict[str, Any] = {"pool_timeout": _WAIT, "hide_parameters": True}
             if self.embedded:
@@ -186,7 +221,15 @@ class Database:
             if self.embedded:
                 event.listen(self._engine.sync_engine, "connect", _prepare)
                 event.listen(self._engine.sync_engine, "begin", _begin)
+            else:
+                event.listen(self._engine.sync_engine, "connect", self._connected)
         return self._engine
+
+    def _connected(self, connection: Any, record: object) -> None:
+        driver = connection.driver_connection
+        self._drivers.add(driver)
+        if self._cut:
+            driver.terminate()
 
 
 def _understood(text: str) -> URL:

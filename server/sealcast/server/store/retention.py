@@ -16,6 +16,7 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..config import RecordsConfig
+from .blocks import delete_blocks
 from .calls import delete_calls, delete_memberships, delete_runs
 from .records import DAY, StoreDown
 from .schema import AnsweredRequest
@@ -65,8 +66,13 @@ CLASSES: Final[tuple[Class, ...]] = (
     Class("calls", "records.keep_sessions", lambda keep: keep.keep_sessions, delete_calls),
     Class("runs", "records.keep_sessions", lambda keep: keep.keep_sessions, delete_runs),
     Class("answers", "", lambda _: DAY, _delete_answers),
+    Class("blocks", "", lambda _: DAY, delete_blocks),
 )
-"""All classes but the audit log, in the order in which they are purged."""
+"""All classes but the audit log, in the order in which they are purged.
+
+Rules that have ended and dead letters are purged by those who work on them, every few minutes: see
+``access`` and ``hooks``.
+"""
 
 
 async def purge(

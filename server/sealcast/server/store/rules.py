@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..bans import Ban
@@ -19,7 +19,7 @@ from .database import Database
 from .records import Missing, too_many
 from .schema import BanRow, RevocationRow, RuleVersion
 
-__all__ = ["BanTable", "RevocationTable", "forget_rules"]
+__all__ = ["BanTable", "RevocationTable", "delete_ended", "forget_rules", "in_force"]
 
 _KEPT: Final = 3600.0
 """Seconds for which a rule is kept after its end."""
@@ -91,16 +91,7 @@ class _RuleTable(Generic[R]):
         """Delete what has ended, or was lifted, an hour ago."""
         row, then = self.row, self._now() - _KEPT
         async with self._database.transaction() as session:
-            gone = await session.scalars(
-                delete(row).where(or_(row.lifted < then, row.until < then)).returning(row.version)
-            )
-            newest = max(gone, default=0)
-            if newest:
-                await session.execute(
-                    update(RuleVersion)
-                    .where(RuleVersion.kind == self.what, RuleVersion.purged < newest)
-                    .values(purged=newest)
-                )
+            await delete_ended(session, type(self), or_(row.lifted < then, row.until < then))
 
     async def _update(self, app_id: str, rule_id: str, values: dict[str, Any]) -> R:
         row = self.row
@@ -136,6 +127,27 @@ async def _next_version(session: AsyncSession, kind: str) -> int:
     if changed is None:
         raise LookupError(f"the number of changes of {kind}s is gone")
     return changed
+
+
+def in_force(row: Any, now: float) -> ColumnElement[bool]:
+    """Return the condition that a rule of this table holds."""
+    return and_(row.lifted.is_(None), _lasting(row, now))
+
+
+async def delete_ended(
+    session: AsyncSession, table: type[_RuleTable[Any]], which: ColumnElement[bool]
+) -> int:
+    """Delete rules that hold no more; return how many. Who has not heard of their end reads everything."""
+    row = table.row
+    gone = (await session.scalars(delete(row).where(which).returning(row.version))).all()
+    if gone:
+        newest = max(gone)
+        await session.execute(
+            update(RuleVersion)
+            .where(RuleVersion.kind == table.what, RuleVersion.purged < newest)
+            .values(purged=newest)
+        )
+    return len(gone)
 
 
 class BanTable(_RuleTable[Ban]):

@@ -47,7 +47,7 @@ class Store:
         self.blocks = Blocks(self.database, now)
         self.audit = AuditLog(self.database, now)
         self.calls = Calls(self.database)
-        self.people = People(self.database)
+        self.people = People(self.database, now)
         self.chores = Chores(self.database, now)
 
     async def open(self) -> None:

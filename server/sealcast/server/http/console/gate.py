@@ -148,7 +148,10 @@ class PageGate:
                 path=request.url.path,
                 back=_back(visit, route),
             )
-        return await route.handler(visit)
+        if request.method != "POST" or route.needs == ANYBODY:
+            return await route.handler(visit)
+        async with visit.services.unit():
+            return await route.handler(visit)
 
 
 def _back(visit: Visit, route: PageRoute) -> str:

@@ -63,8 +63,6 @@ async def delete_history(
 ) -> ErasedView:
     """Delete what a channel has kept of its messages, whether somebody is in it or not. Offsets go on."""
     services.live(app_id)
-    erased = services.hub.erase(ChannelKey(app_id, channel), upto)
-    detail = {"upto": upto, "erased": erased}
     target = f"app {app_id} channel {channel}"
-    await services.audit(caller.actor, "history.deleted", target, detail, address=caller.address)
-    return ErasedView(erased=erased)
+    await services.announce(caller.actor, "history.deleted", target, {"upto": upto}, address=caller.address)
+    return ErasedView(erased=services.hub.erase(ChannelKey(app_id, channel), upto))

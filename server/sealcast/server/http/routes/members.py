@@ -103,10 +103,11 @@ class Kicked(BaseModel):
 @router.post("/apps/{app_id}/kick", openapi_extra=scoped("members:write"))
 async def kick_members(services: ServicesOf, caller: CallerOf, app_id: AppIdOf, whom: Kick) -> Kicked:
     """End memberships with the code `kicked`, those that linger too. Who has a token may join again."""
-    count = await kick(services.live(app_id), whom.channel, whom.user)
-    detail = {"channel": whom.channel, "user": whom.user, "kicked": count}
-    await services.audit(caller.actor, "members.kicked", f"app {app_id}", detail, address=caller.address)
-    return Kicked(kicked=count)
+    app = services.live(app_id)
+    found = len(memberships(app, whom.channel, whom.user))
+    detail = {"channel": whom.channel, "user": whom.user, "kicked": found}
+    await services.announce(caller.actor, "members.kicked", f"app {app_id}", detail, address=caller.address)
+    return Kicked(kicked=await kick(app, whom.channel, whom.user))
 
 
 def _page(channel: Channel, asked: PageAsked) -> list[Member]:

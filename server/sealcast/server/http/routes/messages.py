@@ -106,7 +106,10 @@ class Published(BaseModel):
 async def publish_message(
     services: ServicesOf, caller: CallerOf, app_id: AppIdOf, new: NewMessage
 ) -> Published:
-    """Publish a message that is sealed already; the sender joins for it, and leaves."""
+    """Publish a message that is sealed already; the sender joins for it, and leaves.
+
+    Members see it come and go; webhooks, records of sessions and the audit log do not say so.
+    """
     app = services.live(app_id)
     if not app.config.enabled:
         raise ApiError("not_found", "the app is disabled")
@@ -131,7 +134,7 @@ async def publish_message(
         channel = app.channels[new.channel]
         said = await asyncio.wait_for(outcome, _PATIENCE)
     except Declined as declined:
-        raise _refusal(declined.name) from None
+        raise _refusal(declined.name, declined.retry_after) from None
     except TimeoutError:
         said = "outcome_unknown"
     if isinstance(said, str):
@@ -139,11 +142,11 @@ async def publish_message(
     return Published(epoch=channel.position.epoch, offset=said.offset, repeated=said.repeated)
 
 
-def _refusal(name: str) -> ApiError:
+def _refusal(name: str, retry_after: float | None = None) -> ApiError:
     if name == "outcome_unknown":
         return ApiError(
             name, "nothing is known of its place yet", hint="send it again with the same run and ref"
         )
     name = _NAMES.get(name, name)
     status = PROBLEMS[name].status
-    return ApiError(name, retry_after=1.0 if status == 503 else None)
+    return ApiError(name, retry_after=1.0 if status == 503 else retry_after)

@@ -30,7 +30,7 @@ UserOf = Annotated[
 class RecordView(BaseModel):
     """One record about a user."""
 
-    kind: str = Field(description="`session`, …")
+    kind: str = Field(description="`session`, `ban`, `revocation`, `webhook_open`, `webhook_delivery`, …")
     key: str
     fields: dict[str, Any] = Field(description="what is kept")
 
@@ -39,6 +39,10 @@ class DeletedRecords(BaseModel):
     """What was deleted."""
 
     deleted: dict[str, int] = Field(description="how many records of each kind")
+    kept: dict[str, int] = Field(
+        description="how many of each kind stay: bans and revocations that are in force, since without"
+        " them the user could come back; lift them first, or let them end"
+    )
     more: bool = Field(description="there may be more: ask again")
 
 
@@ -67,11 +71,11 @@ async def delete_user(
 ) -> DeletedRecords:
     """Delete all records about one user. Who is in a channel stays there; only the records are gone.
 
-    The audit log says that it was done, and not for whom.
+    Bans and revocations in force stay, and are counted under `kept`. Webhooks are not told what still
+    waited for them. The audit log says that it was done, and not for whom.
     """
     store = await services.settled()
-    counts, more = await store.people.delete(app_id, user)
-    await services.audit(
-        caller.actor, "user.deleted", f"app {app_id}", {"records": counts}, address=caller.address
-    )
-    return DeletedRecords(deleted=counts, more=more)
+    done = await store.people.delete(app_id, user)
+    detail = {"records": done.counts, "kept": done.kept}
+    await services.audit(caller.actor, "user.deleted", f"app {app_id}", detail, address=caller.address)
+    return DeletedRecords(deleted=done.counts, kept=done.kept, more=done.more)
