@@ -34,6 +34,7 @@ from sealcast.server.store.records import Role
 from sealcast.server.store.store import Store
 
 from .browsing import PASSWORD, Browse, Browser, SignedIn
+from .receiver import Backend
 
 if TYPE_CHECKING:
     from ..conftest import Lab
@@ -205,3 +206,13 @@ async def signed_in(operated: Operated, browse: Browse, hashed: str) -> SignedIn
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let hashes of passwords be quick: what makes them slow is tested with the passwords."""
     monkeypatch.setattr("sealcast.server.passwords.PasswordHasher", _quick_hasher)
+
+
+@pytest_asyncio.fixture
+async def backend() -> AsyncIterator[Backend]:
+    """Somebody on this machine who is told things."""
+    made = Backend()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()

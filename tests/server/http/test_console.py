@@ -571,7 +571,7 @@ async def test_figures_of_what_members_send_are_there_to_be_drawn(
     assert rows["bob"]["audio"] == 0
     assert rows["alice"]["address"] == "127.0.0.1"
     assert seen["channel"]["series"]["members"][-1] == 2
-    for _ in range(200):
+    for _ in range(125):
         lab.later(1)
         answer = (await browser.get("/live")).json()
     assert len(answer["series"]["frames"]) == 120, "the series are bounded"
