@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from ..errors import ApiError
 
 __all__ = ["UNITS", "moment_of", "seconds_of", "ticked"]
+
+Name = TypeVar("Name", bound=str)
 
 UNITS: Final[Mapping[str, float]] = {"minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 """In which a form asks how long."""
@@ -45,6 +47,6 @@ def moment_of(text: str, what: str) -> float | None:
     return seconds
 
 
-def ticked(form: Mapping[str, str], prefix: str, names: Iterable[str]) -> list[str]:
+def ticked(form: Mapping[str, str], prefix: str, names: Iterable[Name]) -> list[Name]:
     """Return for which of some names the box is ticked."""
     return [name for name in names if form.get(f"{prefix}{name}") == "yes"]

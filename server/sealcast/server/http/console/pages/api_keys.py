@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
@@ -27,7 +27,7 @@ async def _list(visit: Visit) -> Response:
 
 
 async def _create(visit: Visit) -> Response:
-    scopes: Any = ticked(visit.form, "may_", SCOPES)
+    scopes = ticked(visit.form, "may_", SCOPES)
     if not scopes:
         raise ApiError("invalid", problems=["tick what the key may do"])
     lasts = seconds_of(visit.field("days"), "days")
@@ -35,6 +35,7 @@ async def _create(visit: Visit) -> Response:
         name=visit.field("name"),
         scopes=scopes,
         app_id=visit.field("app_id") or None,
+        rate=None,
         expires=None if lasts is None else visit.services.clock.wall() + lasts,
     )
     made = await create_key(visit.services, visit.caller, new)

@@ -72,12 +72,12 @@ async def _change(visit: Visit) -> Response:
 
 
 async def _enable(visit: Visit) -> Response:
-    await _changed(visit, WebhookChange(enabled=True))
+    await _changed(visit, WebhookChange(kinds=None, enabled=True))
     return _back(visit, "The webhook is enabled.")
 
 
 async def _disable(visit: Visit) -> Response:
-    await _changed(visit, WebhookChange(enabled=False))
+    await _changed(visit, WebhookChange(kinds=None, enabled=False))
     return _back(visit, "The webhook is disabled: what waits for it waits on.")
 
 
