@@ -187,12 +187,13 @@ async def furnished(stage: Stage) -> tuple[str, ...]:
     long_url = f"{stage.receiver.url}/{'a-long-path' * 20}"
     stage.receiver.status = 410
     hook = (await api.post(hooks, json={"url": long_url})).json()["webhook"]["webhook_id"]
-    (await api.post(f"/apps/{APP}/revocations", json={"user": "v" * 200, "reason": "w" * 200})).raise_for_status()
-    (
-        await api.post("/blocks", json={"network": "2001:db8:1234:5678::/64", "reason": "w" * 200})
-    ).raise_for_status()
     scopes = ["apps:read", "channels:read", "members:write", "bans:write"]
-    (await api.post("/keys", json={"name": "w" * 60, "scopes": scopes})).raise_for_status()
+    for path, body in (
+        (f"/apps/{APP}/revocations", {"user": "v" * 200, "reason": "w" * 200}),
+        ("/blocks", {"network": "2001:db8:1234:5678::/64", "reason": "w" * 200}),
+        ("/keys", {"name": "w" * 60, "scopes": scopes}),
+    ):
+        (await api.post(path, json=body)).raise_for_status()
     await stage.member(LONG, "retro")
     while (await api.get(f"{hooks}/{hook}")).json()["dead"] < 2:
         await asyncio.sleep(0)
