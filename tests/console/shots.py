@@ -10,9 +10,12 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import httpx
 from playwright.async_api import Browser, Page, expect
+
+from sealcast.client import Channel
 
 from .stage import APP, EMAIL, PASSWORD, Stage, chromium, path_of_chromium, staged
 
@@ -20,6 +23,8 @@ __all__ = ["FORMS", "PLACE", "Form", "names", "pages"]
 
 PLACE: Final = Path(__file__).parents[2] / "docs" / "images"
 _CHANNEL: Final = "standup"
+_PAST: Final = "incident-42"
+_GONE: Final = ("mallory", "trent", "wendy")
 _SECONDS: Final = 30
 """How long members have talked when the pictures are made, so that charts have something to show."""
 
@@ -40,7 +45,7 @@ FORMS: Final = {
 
 
 def pages() -> dict[str, str]:
-    """The main pages, by the name of their pictures."""
+    """The main pages, by the name of their pictures; ids that are not known before stand in braces."""
     app = f"/apps/{APP}"
     return {
         "signin": "",
@@ -49,6 +54,16 @@ def pages() -> dict[str, str]:
         "app": app,
         "channel": f"{app}/channel?name={_CHANNEL}",
         "member": f"{app}/member?channel={_CHANNEL}&user=alice",
+        "calls": f"{app}/calls",
+        "call": f"{app}/calls/{{call}}",
+        "bans": f"{app}/bans",
+        "ban": f"{app}/bans/new?user=mallory&channel={_CHANNEL}",
+        "revocations": f"{app}/revocations",
+        "webhooks": f"{app}/webhooks",
+        "webhook": f"{app}/webhooks/{{webhook}}",
+        "blocks": "/blocks",
+        "audit": "/audit",
+        "keys": "/keys",
         "accounts": "/accounts",
     }
 
@@ -66,7 +81,43 @@ async def _sign_in(page: Page, stage: Stage) -> None:
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
-async def _shoot(browser: Browser, stage: Stage, form: str) -> None:
+async def _begin(stage: Stage, api: httpx.AsyncClient) -> tuple[str, list[Channel]]:
+    """Let there be a call that is to end, and a webhook whose receiver wants nothing; return its id."""
+    hooks = f"/apps/{APP}/webhooks"
+    await _post(api, hooks, url="https://backend.example/sealcast", enabled=False)
+    made = await _post(api, hooks, url=stage.receiver.url, kinds=["member.joined", "member.left"])
+    stage.receiver.status = 410
+    return made["webhook"]["webhook_id"], [await stage.member(user, _PAST) for user in _GONE]
+
+
+async def _furnish(stage: Stage, api: httpx.AsyncClient, past: list[Channel]) -> str:
+    """Let there be something to see on every page; return the id of the call that has ended."""
+    app, warden = f"/apps/{APP}", stage.station.hub.warden
+    for member in past:
+        await member.send(b"a message")
+        await member.leave()
+    await _post(api, "/keys", name="backend", scopes=["apps:read", "channels:read", "bans:write"])
+    await _post(api, "/keys", name="dashboard", scopes=["usage:read", "metrics:read"])
+    await _post(api, f"{app}/bans", user="mallory", reason="shouting, twice")
+    await _post(api, f"{app}/bans", user="trent", channel="retro", privileges=["video"], duration=7 * 86_400)
+    await _post(api, f"{app}/bans", address="198.51.100.0/24", duration=3600, reason="a scraper")
+    await _post(api, f"{app}/revocations", user="wendy", reason="a lost phone")
+    await _post(api, f"{app}/revocations", token_id="9f86d081884c7d659a2feaa0c55ad015")
+    await _post(api, "/blocks", network="203.0.113.0/24", seconds=86_400, reason="a flood")
+    while not warden.standing("192.0.2.7").refusal:
+        warden.offend("192.0.2.7", "invalid_token", APP)
+    found = (await api.get(f"{app}/calls", params={"channel": _PAST})).json()["items"]
+    call_id: str = found[0]["call_id"]
+    return call_id
+
+
+async def _post(api: httpx.AsyncClient, path: str, **body: Any) -> Any:
+    answer = await api.post(path, json=body)
+    answer.raise_for_status()
+    return answer.json()
+
+
+async def _shoot(browser: Browser, stage: Stage, form: str, ids: dict[str, str]) -> None:
     width, height, scheme = FORMS[form]
     context = await browser.new_context(
         viewport={"width": width, "height": height},
@@ -80,7 +131,7 @@ async def _shoot(browser: Browser, stage: Stage, form: str) -> None:
         else:
             if name == "overview":
                 await _sign_in(page, stage)
-            await page.goto(stage.url + path)
+            await page.goto(stage.url + path.format_map(ids))
             if await page.locator("[data-live]").count():
                 await expect(page.locator("[data-live-state]")).to_have_text("live")
         await page.screenshot(path=PLACE / f"console-{name}-{form}.png", animations="disabled", caret="hide")
@@ -92,8 +143,8 @@ async def _watch(browser: Browser, stage: Stage) -> Page:
     context = await browser.new_context()
     page = await context.new_page()
     await _sign_in(page, stage)
-    for path in pages().values():
-        if path:
+    for name, path in pages().items():
+        if name in ("app", "channel", "member"):
             watching = await context.new_page()
             await watching.goto(stage.url + path)
     return page
@@ -111,10 +162,13 @@ async def main() -> None:
                 stage.talk(await stage.member(user, _CHANNEL), every)
             for channel in ("retro", "planning"):
                 stage.talk(await stage.member("erin", channel), 0.06)
+            api = await stage.api()
+            webhook, past = await _begin(stage, api)
             await _watch(browser, stage)
             await asyncio.sleep(_SECONDS)
+            ids = {"webhook": webhook, "call": await _furnish(stage, api, past)}
             for form in FORMS:
-                await _shoot(browser, stage, form)
+                await _shoot(browser, stage, form, ids)
 
 
 if __name__ == "__main__":

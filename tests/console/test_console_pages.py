@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,22 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 OpenPage = Callable[..., Awaitable[Page]]
-PAGES = ("/", "/apps", f"/apps/{APP}", f"/apps/{APP}/channel?name=standup", "/accounts", "/account")
+PATH = f"/apps/{APP}"
+PAGES = (
+    *(
+        "/",
+        "/apps",
+        PATH,
+        f"{PATH}/channel?name=standup",
+        "/accounts",
+        "/account",
+        "/audit",
+        "/blocks",
+        "/keys",
+    ),
+    *(f"{PATH}/bans", f"{PATH}/bans/new", f"{PATH}/revocations", f"{PATH}/calls", f"{PATH}/webhooks"),
+)
+LONG = "a-user-with-quite-a-long-name@department.example.org"
 
 
 async def test_an_app_is_made_and_shown_with_its_certificate_once(sign_in: SignIn) -> None:
@@ -122,12 +138,13 @@ async def test_signing_in_needs_no_mouse(stage: Stage, open_page: OpenPage) -> N
     assert await page.evaluate(focused) == "Skip to the content"
     assert await page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0, "it is seen"
     order = []
-    for _ in range(7):
+    for _ in range(10):
         await page.keyboard.press("Tab")
         order.append(await page.evaluate(focused))
         ring = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert ring == "solid", order[-1]
-    assert order == ["sealcast", "Overview", "Apps", "Accounts", EMAIL, "Sign out", order[-1]]
+    pages = ["Overview", "Apps", "Blocks", "Audit", "Keys", "Accounts"]
+    assert order == ["sealcast", *pages, EMAIL, "Sign out", order[-1]]
     await page.goto(f"{stage.url}/apps")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
@@ -161,13 +178,40 @@ async def test_who_is_signed_out_elsewhere_sees_the_sign_in(stage: Stage, sign_i
     await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
+async def furnished(stage: Stage) -> tuple[str, ...]:
+    """Let there be something of everything, with names as long as they come; return the pages of all."""
+    api, hooks = await stage.api(), f"/apps/{APP}/webhooks"
+    await stage.member(LONG)
+    ban = {"user": "x" * 200, "channel": "y" * 60, "reason": "because " * 30, "duration": 3600}
+    made = [(await api.post(f"/apps/{APP}/bans", json=ban)).json()["ban_id"]]
+    long_url = f"{stage.receiver.url}/{'a-long-path' * 20}"
+    stage.receiver.status = 410
+    hook = (await api.post(hooks, json={"url": long_url})).json()["webhook"]["webhook_id"]
+    scopes = ["apps:read", "channels:read", "members:write", "bans:write"]
+    for path, body in (
+        (f"/apps/{APP}/revocations", {"user": "v" * 200, "reason": "w" * 200}),
+        ("/blocks", {"network": "2001:db8:1234:5678::/64", "reason": "w" * 200}),
+        ("/keys", {"name": "w" * 60, "scopes": scopes}),
+    ):
+        (await api.post(path, json=body)).raise_for_status()
+    await stage.member(LONG, "retro")
+    while (await api.get(f"{hooks}/{hook}")).json()["dead"] < 2:
+        await asyncio.sleep(0)
+    call = (await api.get(f"/apps/{APP}/calls")).json()["items"][0]["call_id"]
+    return (
+        *PAGES,
+        f"{PATH}/member?channel=retro&user={LONG}",
+        f"{PATH}/bans/{made[0]}",
+        f"{PATH}/webhooks/{hook}",
+        f"{PATH}/calls/{call}",
+    )
+
+
 @pytest.mark.parametrize("width", [375, 768, 1280])
 async def test_no_page_is_wider_than_its_window(stage: Stage, sign_in: SignIn, width: int) -> None:
-    await stage.member("a-user-with-quite-a-long-name@department.example.org")
+    pages = await furnished(stage)
     page = await sign_in(width=width, height=800)
-    user = "a-user-with-quite-a-long-name@department.example.org"
-    member = f"/apps/{APP}/member?channel=standup&user={user}"
-    for path in (*PAGES, member):
+    for path in pages:
         await page.goto(stage.url + path)
         wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, path
@@ -213,11 +257,11 @@ _CONTRAST = """
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_everything_has_a_name_and_can_be_read(stage: Stage, sign_in: SignIn, scheme: str) -> None:
-    await stage.member("alice")
+    pages = await furnished(stage)
     page = await sign_in(color_scheme=scheme)
     background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(17, 21, 27)") == (scheme == "dark")
-    for path in (*PAGES, f"/apps/{APP}/member?channel=standup&user=alice"):
+    for path in pages:
         await page.goto(stage.url + path)
         assert await page.evaluate(_LABELS) == [], path
         assert await page.evaluate(_CONTRAST) == [], path

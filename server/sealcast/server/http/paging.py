@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from .errors import ApiError
 
-__all__ = ["Page", "PageAsked", "PageAskedOf"]
+__all__ = ["Page", "PageAsked", "PageAskedOf", "place_of"]
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ def _asked(
     limit: Annotated[int, Query(ge=1, le=200, description="items in the page")] = 50,
     cursor: Annotated[str, Query(max_length=512, description="`next` of the page before")] = "",
 ) -> PageAsked:
-    return PageAsked(limit, _decoded(cursor))
+    return PageAsked(limit, place_of(cursor))
 
 
 PageAskedOf = Annotated[PageAsked, Depends(_asked)]
@@ -61,7 +61,8 @@ def _encoded(place: str) -> str:
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
-def _decoded(cursor: str) -> str:
+def place_of(cursor: str) -> str:
+    """Return the place that a cursor names. Raises ApiError."""
     try:
         place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

@@ -47,7 +47,7 @@ class Console:
         self.sessions = Sessions()
         self.one_time = OneTime()
         self.passwords = Passwords()
-        self.rendering = Rendering()
+        self.rendering = Rendering.shared()
         self.watches = Watches(services.hub, services.clock)
         self.by_address = Throttle(_TRIES_OF_ADDRESS)
         self.by_account = Throttle(_TRIES_OF_ACCOUNT)

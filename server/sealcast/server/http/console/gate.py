@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import traceback
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ...directory import BadSettings, problems_of
+from ...logs import logger
 from ...store.records import StoreError
 from ..errors import ApiError, of_status, of_store
 from .sessions import LIFE, Said
@@ -25,6 +28,9 @@ __all__ = ["CookieJar", "PageGate", "own_origin", "read_form"]
 _FORM_MAX: Final = 16 * 1024
 _FIELDS_MAX: Final = 32
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+"""What stands in a path: ids of the relay's own making."""
+_TITLES: Final = {403: "Not allowed", 404: "Not found", 500: "This went wrong"}
 _AGAIN: Final = "This form was too old, or it came from another page. Please try again."
 
 
@@ -92,6 +98,8 @@ async def read_form(request: Request) -> dict[str, str]:
         fields = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
         )
+        if any("\0" in text for field in fields for text in field):  # no database takes it
+            raise ValueError
     except ValueError:
         raise ApiError("bad_request", "that form cannot be read") from None
     return dict(fields)
@@ -122,12 +130,18 @@ class PageGate:
             response = _refused(visit, route, of_store(error))
         except ValidationError as error:
             response = _refused(visit, route, ApiError("invalid", problems=problems_of(error)))
+        except Exception:
+            response = _failed(visit, route)
         if session is None:
             jar.keep_guest(response)
         return response
 
     async def _judged(self, visit: Visit, route: PageRoute) -> Response:
         request = visit.request
+        if not all(_ID.fullmatch(text) for text in request.path_params.values()):
+            raise ApiError("not_found")
+        if any("\0" in text for text in request.query_params.values()):
+            raise ApiError("bad_request")
         if route.needs != ANYBODY and visit.session is None:
             if route.live:
                 raise ApiError("unauthenticated", "nobody is signed in")
@@ -148,7 +162,7 @@ class PageGate:
                 path=request.url.path,
                 back=_back(visit, route),
             )
-        if request.method != "POST" or route.needs == ANYBODY:
+        if request.method != "POST" or not route.whole or route.needs == ANYBODY:
             return await route.handler(visit)
         async with visit.services.unit():
             return await route.handler(visit)
@@ -160,14 +174,27 @@ def _back(visit: Visit, route: PageRoute) -> str:
 
 def _refused(visit: Visit, route: PageRoute, error: ApiError) -> Response:
     """Return how a page says no: of a form on the page that it is on, as far as the visitor may be there."""
-    text = "; ".join([error.detail, *error.problems])
+    text = "; ".join(error.problems or [error.detail])
     status = error.problem.status
+    if route.method == "POST" and visit.session is not None:
+        visit.session.said = None  # whatever a page had begun to tell, it was not done
     if route.live:
         return JSONResponse({"name": error.problem.name, "message": error.detail}, status)
     if route.method == "POST" and visit.session is not None and status in (409, 422):
         visit.session.said = Said(text, error=True)
         return RedirectResponse(f"/console{_back(visit, route)}", 303)
-    response = visit.page("refused.html", status=status, title="Not done", text=text, hint=error.hint)
+    title = _TITLES.get(status, "Not done" if route.method == "POST" else "Not available")
+    response = visit.page("refused.html", status=status, title=title, text=text, hint=error.hint)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return response
+
+
+def _failed(visit: Visit, route: PageRoute) -> Response:
+    """Return how a page says that it has failed; the log has the rest. Only while an exception is handled."""
+    request_id = visit.request.state.request_id
+    # Where it was, without the values of variables, which a logger may add by itself.
+    trace = traceback.format_exc(limit=-8)
+    logger.error("a page failed", request=request_id, path=visit.request.url.path, trace=trace)
+    hint = f"The relay's log has more under the request id {request_id}."
+    return _refused(visit, route, ApiError("internal_error", hint=hint))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,12 @@ _BYTES: Final = ("B/s", "kB/s", "MB/s", "GB/s")
 
 class Rendering:
     """Everything is read once, at the start: a page waits for no file."""
+
+    @classmethod
+    @functools.cache
+    def shared(cls) -> Rendering:
+        """Return the one of this process: compiling the templates takes the most of a relay's start."""
+        return cls()
 
     def __init__(self) -> None:
         place = Path(__file__).parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -14,19 +15,34 @@ from sealcast.protocol.version import __version__
 
 from ...store.records import Role
 from ..api_keys import SCOPES, Caller
+from ..paging import PageAsked, place_of
 from ..services import Services
 from .sessions import Said, SignedIn
 
 if TYPE_CHECKING:
     from .application import Console
 
-__all__ = ["ADMIN", "ANYBODY", "SIGNED_IN", "Handler", "PageRoute", "Section", "Visit", "scopes_of"]
+__all__ = [
+    "ADMIN",
+    "ANYBODY",
+    "IN_PAGE",
+    "SIGNED_IN",
+    "Handler",
+    "PageRoute",
+    "Section",
+    "Visit",
+    "scopes_of",
+]
 
 ANYBODY: Final = "anybody"
 SIGNED_IN: Final = "signed in"
 ADMIN: Final = "admin"
 """What a page may need, beside the name of a scope."""
 
+IN_PAGE: Final = 50
+"""Rows of a list, unless it says otherwise."""
+
+_CURSOR_MAX: Final = 512
 _ABOUT_KEYS: Final = "keys:write"
 _VIEWER: Final = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
 
@@ -86,6 +102,22 @@ class Visit:
         """Return a part of the query, empty when it is not there."""
         return self.request.query_params.get(name, "")
 
+    def within(self, name: str) -> str:
+        """Return a part of the path."""
+        found: str = self.request.path_params[name]
+        return found
+
+    def paged(self, most: int = IN_PAGE) -> PageAsked:
+        """Return which page of a list is asked for. Raises ApiError."""
+        return PageAsked(most, place_of(self.asked("cursor")[:_CURSOR_MAX]))
+
+    def further(self, cursor: str | None) -> str:
+        """Return where the next page of this list is, with what was asked for; empty on the last one."""
+        if cursor is None:
+            return ""
+        asked = {name: text for name, text in self.request.query_params.items() if text and name != "cursor"}
+        return f"{self.request.url.path}?{urlencode({**asked, 'cursor': cursor})}"
+
     def field(self, name: str) -> str:
         """Return a field of the form without blanks around it, empty when it is not there."""
         return self.form.get(name, "").strip()
@@ -140,6 +172,9 @@ class PageRoute:
     """A question that has to be answered with yes first."""
     back: str = "/"
     """Where the form is, for what cannot be done; with the path's parameters."""
+    whole: bool = True
+    """All that a form changes in the database, and its audit entry, is kept together or not at all; not where
+    the page waits for something meanwhile: it then takes care of that itself."""
     live: bool = False
     """Loads by itself: answered in JSON, and no sign that somebody is there."""
 

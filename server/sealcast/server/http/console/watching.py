@@ -22,7 +22,7 @@ from ...member import Member
 from ...tally import Tally
 from .figures import Counts, Row, Rows, Series
 
-__all__ = ["ROWS_MOST", "Subject", "Watch", "Watches", "channel_path", "lasted", "member_path"]
+__all__ = ["ROWS_MOST", "Subject", "Watch", "Watches", "ban_path", "channel_path", "lasted", "member_path"]
 
 ROWS_MOST: Final = 200
 """Rows of a live table."""
@@ -54,6 +54,11 @@ def channel_path(app_id: str, channel: str) -> str:
 def member_path(app_id: str, channel: str, user: str) -> str:
     """Return where the page of a member is."""
     return f"/console/apps/{app_id}/member?{urlencode({'channel': channel, 'user': user})}"
+
+
+def ban_path(app_id: str, channel: str, user: str) -> str:
+    """Return where the form is that bans a member from its channel."""
+    return f"/console/apps/{app_id}/bans/new?{urlencode({'user': user, 'channel': channel})}"
 
 
 class Watch:
@@ -244,12 +249,13 @@ def _channel_row(app: App, channel: Channel, now: float) -> Row:
 
 
 def _member_row(member: Member, now: float) -> Row:
-    visitor, kinds = member.visitor, member.kinds
+    visitor, kinds, key = member.visitor, member.kinds, member.channel.key
     sent = sum(count for count, _ in kinds.values())
     audio, video = (sum(kinds[kind][0] for kind in those if kind in kinds) for those in (_AUDIO, _VIDEO))
     shown: dict[str, Any] = {
         "user": member.user,
-        "href": member_path(member.channel.key.app_id, member.channel.key.channel, member.user),
+        "href": member_path(key.app_id, key.channel, member.user),
+        "ban": ban_path(key.app_id, key.channel, member.user),
         "address": "" if visitor is None else visitor.address,
         "here": "away" if isinstance(member.outlet, Absent) else lasted(now - member.since),
         "dropped": sum(member.dropped.values()),

@@ -8,7 +8,21 @@ from __future__ import annotations
 from typing import Final
 
 from ..visit import Section
-from . import accounts, apps, certificates, channels, overview, signin
+from . import (
+    accounts,
+    api_keys,
+    apps,
+    audit,
+    bans,
+    blocks,
+    calls,
+    certificates,
+    channels,
+    overview,
+    revocations,
+    signin,
+    webhooks,
+)
 
 __all__ = ["SECTIONS"]
 
@@ -17,6 +31,13 @@ SECTIONS: Final[tuple[Section, ...]] = (
     apps.SECTION,
     certificates.SECTION,
     channels.SECTION,
+    bans.SECTION,
+    revocations.SECTION,
+    calls.SECTION,
+    webhooks.SECTION,
+    blocks.SECTION,
+    audit.SECTION,
+    api_keys.SECTION,
     accounts.SECTION,
     signin.SECTION,
 )

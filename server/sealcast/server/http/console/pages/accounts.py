@@ -32,8 +32,9 @@ async def _add(visit: Visit) -> Response:
     if found := [problem for problem in problems if problem]:
         raise ApiError("invalid", problems=found)
     hashed = await visit.console.passwords.hash(password)
-    record = await visit.services.kept.accounts.create(email, hashed, _role(role))
-    await _audit(visit, "account.created", record.email, role=record.role)
+    async with visit.services.unit():
+        record = await visit.services.kept.accounts.create(email, hashed, _role(role))
+        await _audit(visit, "account.created", record.email, role=record.role)
     return visit.back("/accounts", f"{record.email} may sign in as {record.role}.")
 
 
@@ -82,10 +83,11 @@ async def _password(visit: Visit) -> Response:
     if problem := refusal_of_password(new):
         raise ApiError("invalid", problem)
     hashed = await visit.console.passwords.hash(new)
-    await accounts.update(account.account_id, password_hash=hashed)
+    async with visit.services.unit():
+        await accounts.update(account.account_id, password_hash=hashed)
+        await _audit(visit, "account.password_changed", record.email)
     account.proof = hashed
     visit.console.sessions.end_all(account.account_id, but=account)
-    await _audit(visit, "account.password_changed", record.email)
     return visit.back("/account", "The password is changed, and all your other sessions are over.")
 
 
@@ -118,7 +120,7 @@ SECTION: Final = Section(
     ADMIN,
     (
         PageRoute("/accounts", _list, ADMIN),
-        PageRoute("/accounts", _add, ADMIN, "POST", back=_BACK),
+        PageRoute("/accounts", _add, ADMIN, "POST", back=_BACK, whole=False),
         PageRoute(f"{_ONE}/role", _change, ADMIN, "POST", back=_BACK),
         PageRoute(
             f"{_ONE}/disable",
@@ -130,6 +132,6 @@ SECTION: Final = Section(
         ),
         PageRoute(f"{_ONE}/enable", _enable, ADMIN, "POST", back=_BACK),
         PageRoute("/account", _own, SIGNED_IN),
-        PageRoute("/account/password", _password, SIGNED_IN, "POST", back="/account"),
+        PageRoute("/account/password", _password, SIGNED_IN, "POST", back="/account", whole=False),
     ),
 )

@@ -12,7 +12,7 @@ from ...live_views import ChannelDetail, MemberDetail
 from ...routes.apps import show_app
 from ...routes.members import Kick, kick_members
 from ..visit import PageRoute, Section, Visit
-from ..watching import ROWS_MOST, Subject, channel_path, lasted, member_path
+from ..watching import ROWS_MOST, Subject, ban_path, channel_path, lasted, member_path
 
 __all__ = ["SECTION"]
 
@@ -52,6 +52,7 @@ async def _member(visit: Visit) -> Response:
         app=app,
         channel=channel,
         channel_path=channel_path(app.app_id, channel),
+        ban_path=ban_path(app.app_id, channel, user),
         member=MemberDetail.of_all(member),
         watch=visit.console.watches.of(Subject(app.app_id, channel, user)),
         now=visit.services.clock.wall(),

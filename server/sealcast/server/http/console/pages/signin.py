@@ -134,7 +134,7 @@ SECTION: Final = Section(
     ANYBODY,
     (
         PageRoute("/signin", _page, ANYBODY),
-        PageRoute("/signin", _sign_in, ANYBODY, "POST", back="/signin"),
+        PageRoute("/signin", _sign_in, ANYBODY, "POST", back="/signin", whole=False),
         PageRoute("/once", _once_page, ANYBODY),
         PageRoute("/once", _once, ANYBODY, "POST", back="/once"),
         PageRoute("/signout", _sign_out, SIGNED_IN, "POST"),
