@@ -16,7 +16,7 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["ErasedView", "router"]
+__all__ = ["ErasedView", "delete_history", "list_channels", "router", "show_channel"]
 
 router = APIRouter(tags=["channels"], route_class=ApiRoute)
 

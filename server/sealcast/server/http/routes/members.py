@@ -27,7 +27,16 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["Kick", "Kicked", "kick_members", "router"]
+__all__ = [
+    "Kick",
+    "Kicked",
+    "kick_members",
+    "list_members",
+    "list_memberships",
+    "list_presence",
+    "router",
+    "show_member",
+]
 
 router = APIRouter(tags=["members"], route_class=ApiRoute)
 

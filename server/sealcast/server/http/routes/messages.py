@@ -22,7 +22,7 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["NewMessage", "Published", "router"]
+__all__ = ["NewMessage", "Published", "publish_message", "router"]
 
 router = APIRouter(tags=["messages"], route_class=ApiRoute)
 

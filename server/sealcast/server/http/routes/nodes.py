@@ -14,7 +14,7 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from .usage import for_all
 
-__all__ = ["NodeView", "router"]
+__all__ = ["NodeView", "list_nodes", "router"]
 
 router = APIRouter(tags=["nodes"], route_class=ApiRoute)
 

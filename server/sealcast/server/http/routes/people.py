@@ -16,7 +16,7 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["DeletedRecords", "RecordView", "router"]
+__all__ = ["DeletedRecords", "RecordView", "delete_user", "export_user", "router"]
 
 router = APIRouter(tags=["users"], route_class=ApiRoute)
 

@@ -16,7 +16,16 @@ from ..route import ApiRoute, scoped
 from ..services import Services, ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["AllUsageView", "TurnFigures", "TurnsView", "UsageView", "for_all", "router"]
+__all__ = [
+    "AllUsageView",
+    "TurnFigures",
+    "TurnsView",
+    "UsageView",
+    "for_all",
+    "router",
+    "show_app_usage",
+    "show_usage",
+]
 
 router = APIRouter(tags=["usage"], route_class=ApiRoute)
 
