@@ -18,7 +18,7 @@ from sealcast.server.hooks.service import Hooks
 from sealcast.server.store.deliveries import OVERFULL
 from sealcast.server.store.hook_records import WebhookRecord
 from sealcast.server.store.migrate import migrate
-from sealcast.server.store.records import Missing, WrongState
+from sealcast.server.store.records import Missing, StoreDown, WrongState
 from sealcast.server.store.store import Store
 
 from .conftest import APP, happened
@@ -315,3 +315,37 @@ def test_a_record_shows_neither_secret_nor_address() -> None:
     record = WebhookRecord("1", APP, "https://x/?s3cret", (), "whsec_a", "whsec_b", 1.0, True, 0.0, 0.0)
     assert "s3cret" not in repr(record)
     assert "whsec" not in repr(replace(record, secret="whsec_c"))
+
+
+async def test_what_was_made_is_crossed_out_with_the_next_claim_or_stays(
+    store: Store, webhook: WebhookRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = KeptOutbox(store.deliveries, "node-1")
+    await outbox.add([happened(number) for number in range(3)])
+    (first,) = await outbox.turn(NOW, 1, {})
+
+    def fail(webhooks: object) -> None:
+        raise RuntimeError("in the middle of it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sealcast.server.store.deliveries.random.shuffle", fail)
+        with pytest.raises(RuntimeError):
+            await outbox.turn(NOW, 9, {}, [first])
+    assert await outbox.waiting() == 3
+    (second,) = await outbox.turn(NOW, 9, {}, [first])
+    assert await outbox.waiting() == 2
+    assert second.event.sequence > first.event.sequence
+
+
+async def test_who_needs_what_was_told_to_be_written_down_does_not_wait_for_ever(
+    store: Store, time: Time, webhook: WebhookRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealcast.server.hooks.service._SETTLE", 0.01)
+    told = hooks(store, time)
+    await told.settled()
+    told.tell(happened(1))
+    with pytest.raises(StoreDown):
+        await told.settled()  # nobody writes here
+    await told.close()
+    await told.settled()
+    assert await store.deliveries.waiting() == 1
