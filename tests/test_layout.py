@@ -213,7 +213,7 @@ def modules_after(statement: str) -> set[str]:
     code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
     # Measured by coverage, a process loads what coverage needs.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, env=env)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=80, env=env)
     assert run.returncode == 0, run.stderr
     return set(json.loads(run.stdout.splitlines()[-1]))
 
@@ -249,6 +249,48 @@ def test_a_relay_loads_neither_a_database_nor_an_api_before_it_is_asked_for_one(
     loaded = families(modules_after("import sealcast.server.station, sealcast.server.config_file"))
     assert not loaded & {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "aiosqlite", "argon2"}
     assert not loaded & {"prometheus_client", "opentelemetry", "google", "requests"}
+
+
+_STARTED = """
+import asyncio, pathlib, tempfile
+from sealcast.server.config import AppConfig, Config, DatabaseConfig, ServerConfig
+from sealcast.server.station import Station
+from sealcast.server.transport.listener import Listener
+
+start, listening = Listener.start, []
+
+async def listen(self):
+    address = await start(self)
+    listening[:] = sys.modules
+    return address
+
+Listener.start = listen
+
+async def main():
+    app = AppConfig(app_id="0" * 32, certificate="1" * 32)
+    with tempfile.TemporaryDirectory() as place:
+        server = ServerConfig(port=0, internal={internal}, internal_port=0, close=0.1, drain_spread=0)
+        database = DatabaseConfig(directory=place if {internal} else "")
+        async with Station(Config(server=server, database=database, apps=(app,))).running():
+            pass
+
+asyncio.run(main())
+print(json.dumps(sorted(listening)))
+raise SystemExit
+"""
+
+
+@pytest.mark.timeout(90)
+def test_a_relay_lets_nobody_in_before_it_has_loaded_what_its_operators_need() -> None:
+    loaded = families(modules_after(_STARTED.format(internal=True)))
+    assert {"fastapi", "uvicorn", "sqlalchemy", "jinja2", "argon2", "prometheus_client"} <= loaded
+    assert {"sealcast.server", "httpcore"} <= loaded
+
+
+def test_a_relay_without_an_internal_port_never_loads_it() -> None:
+    loaded = families(modules_after(_STARTED.format(internal=False)))
+    assert "sealcast.server" in loaded
+    assert not loaded & {"fastapi", "uvicorn", "sqlalchemy", "jinja2", "argon2", "prometheus_client"}
 
 
 def test_the_import_contracts_hold() -> None:

@@ -197,6 +197,27 @@ async def test_a_call_is_found_and_a_user_is_exported_and_deleted(auditor: Audit
         assert odd.encode() not in path.read_bytes(), "what is deleted is not in the file any more"
 
 
+async def test_a_ban_in_force_stays_when_a_user_is_deleted(auditor: Auditor, start: Start) -> None:
+    app_id = (await auditor.tree("apps", "create"))["app"]["app_id"]
+    await auditor.run("ban", "add", app_id, "--user", "ann")
+
+    async def delete() -> str:
+        done = await (await start("users", "delete", app_id, "ann", "--yes", env=auditor.env)).finish()
+        assert done.status == 0, done.err
+        return str(done.err)
+
+    said = await delete()
+    assert "0 records are deleted" in said
+    assert "1 records stay: each a ban that is in force" in said
+    (ban,) = json.loads(await auditor.run("users", "export", app_id, "ann"))
+    assert (ban["kind"], ban["fields"]["lifted"]) == ("ban", None)
+    await auditor.run("ban", "lift", app_id, (await auditor.tree("ban", "list", app_id))[0]["ban_id"])
+    said = await delete()
+    assert "1 records are deleted" in said
+    assert "stay" not in said
+    assert json.loads(await auditor.run("users", "export", app_id, "ann")) == []
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     with running() as server:

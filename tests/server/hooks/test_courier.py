@@ -180,7 +180,7 @@ async def test_events_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPa
 async def test_a_private_address_is_not_reached_unless_that_is_allowed(receiver: Receiver) -> None:
     outbox = MemoryOutbox([receiver.endpoint()])
     await outbox.add([happened(1)])
-    (delivery,) = await outbox.claim(float("inf"), 1, {})
+    (delivery,) = await outbox.turn(float("inf"), 1, {})
     sender = HttpSender()
     try:
         answer = await sender.send(delivery)
@@ -195,7 +195,7 @@ async def test_a_name_that_does_not_exist_and_a_port_that_is_closed_are_failures
     sender = HttpSender(private=True)
     outbox = MemoryOutbox([Receiver().endpoint()])  # port 0
     await outbox.add([happened(1)])
-    (delivery,) = await outbox.claim(float("inf"), 1, {})
+    (delivery,) = await outbox.turn(float("inf"), 1, {})
     try:
         assert not (await sender.send(delivery)).good
     finally:

@@ -18,7 +18,7 @@ from sealcast.server.hooks.service import Hooks
 from sealcast.server.store.deliveries import OVERFULL
 from sealcast.server.store.hook_records import WebhookRecord
 from sealcast.server.store.migrate import migrate
-from sealcast.server.store.records import Missing, WrongState
+from sealcast.server.store.records import Missing, StoreDown, WrongState
 from sealcast.server.store.store import Store
 
 from .conftest import APP, happened
@@ -75,7 +75,7 @@ async def told(store: Store) -> list[Event]:
     """Take everything that would be delivered, in the order in which it would be."""
     outbox = KeptOutbox(store.deliveries, "reader")
     events = []
-    while claimed := await outbox.claim(NOW + 1e6, 100, {}):
+    while claimed := await outbox.turn(NOW + 1e6, 100, {}):
         for delivery in claimed:
             events.append(delivery.event)
             await outbox.delivered([delivery])
@@ -89,7 +89,7 @@ async def test_two_processes_never_take_the_same_delivery(store: Store, webhook:
 
     async def work(outbox: KeptOutbox) -> None:
         while await outbox.waiting():
-            for delivery in await outbox.claim(NOW, 5, {}):
+            for delivery in await outbox.turn(NOW, 5, {}):
                 taken.append(delivery.id)
                 await asyncio.sleep(0)
                 await outbox.delivered([delivery])
@@ -103,12 +103,12 @@ async def test_who_was_too_slow_does_not_spoil_the_claim_of_another(
 ) -> None:
     slow, quick = (KeptOutbox(store.deliveries, name) for name in ("slow", "quick"))
     await slow.add([happened(1)])
-    (first,) = await slow.claim(NOW, 1, {})
-    (again,) = await quick.claim(NOW + LEASE, 1, {})
+    (first,) = await slow.turn(NOW, 1, {})
+    (again,) = await quick.turn(NOW + LEASE, 1, {})
     await slow.failed(first, "too late", NOW + 9000, NOW + LEASE)
-    assert not await slow.claim(NOW + LEASE, 1, {})
+    assert not await slow.turn(NOW + LEASE, 1, {})
     await quick.failed(again, "503", NOW + 100, NOW + LEASE)
-    (third,) = await slow.claim(NOW + 2 * LEASE, 1, {})
+    (third,) = await slow.turn(NOW + 2 * LEASE, 1, {})
     assert (third.failures, third.answer) == (1, "503")
 
 
@@ -217,7 +217,7 @@ async def test_what_was_given_up_is_kept_for_a_while_and_can_be_listed_revived_a
 ) -> None:
     outbox = KeptOutbox(store.deliveries, "node-1")
     await outbox.add([happened(number, f"user-{number}") for number in range(4)])
-    for delivery in await outbox.claim(NOW, 10, {}):
+    for delivery in await outbox.turn(NOW, 10, {}):
         await outbox.failed(delivery, "410", None, NOW)
     ids = (APP, webhook.webhook_id)
     dead = await store.webhooks.dead(*ids, limit=3)
@@ -233,7 +233,7 @@ async def test_what_was_given_up_is_kept_for_a_while_and_can_be_listed_revived_a
     assert await store.webhooks.revive(*ids, dead[0].delivery_id) == 1
     with pytest.raises(Missing):
         await store.webhooks.revive(*ids, dead[0].delivery_id)
-    (again,) = await outbox.claim(NOW, 10, {})
+    (again,) = await outbox.turn(NOW, 10, {})
     assert (again.event.sequence, again.failures, again.since) == (3, 0, NOW)
     await store.webhooks.forget(*ids, dead[1].delivery_id)
     with pytest.raises(Missing):
@@ -242,7 +242,7 @@ async def test_what_was_given_up_is_kept_for_a_while_and_can_be_listed_revived_a
         await store.webhooks.forget(*ids, again.id)
     assert await store.webhooks.revive(*ids) == 2
 
-    for delivery in await outbox.claim(NOW, 10, {}):
+    for delivery in await outbox.turn(NOW, 10, {}):
         await outbox.failed(delivery, "500", None, NOW)
     await store.deliveries.tidy(NOW + 100, keep=101, most=100)
     assert len(await store.webhooks.dead(*ids)) == 2
@@ -273,9 +273,9 @@ async def test_a_disabled_webhook_is_told_nothing_and_what_waits_waits_on(
     await outbox.add([happened(1)])
     await store.webhooks.update(APP, webhook.webhook_id, enabled=False)
     assert await outbox.add([happened(2)]) == 0
-    assert not await outbox.claim(NOW, 10, {})
+    assert not await outbox.turn(NOW, 10, {})
     await store.webhooks.update(APP, webhook.webhook_id, enabled=True)
-    assert [each.event.sequence for each in await outbox.claim(NOW, 10, {})] == [1]
+    assert [each.event.sequence for each in await outbox.turn(NOW, 10, {})] == [1]
 
 
 async def test_deliveries_are_signed_with_the_old_secret_too_until_its_time_is_over(
@@ -284,10 +284,10 @@ async def test_deliveries_are_signed_with_the_old_secret_too_until_its_time_is_o
     await store.webhooks.rotate(APP, webhook.webhook_id, "whsec_bmV3", overlap=100)
     outbox = KeptOutbox(store.deliveries, "node-1")
     await outbox.add([happened(1)])
-    (first,) = await outbox.claim(NOW + 99, 1, {})
+    (first,) = await outbox.turn(NOW + 99, 1, {})
     assert first.endpoint.secrets == ("whsec_bmV3", "whsec_c2VjcmV0")
     await outbox.release()
-    (second,) = await outbox.claim(NOW + 100, 1, {})
+    (second,) = await outbox.turn(NOW + 100, 1, {})
     assert second.endpoint.secrets == ("whsec_bmV3",)
 
 
@@ -315,3 +315,37 @@ def test_a_record_shows_neither_secret_nor_address() -> None:
     record = WebhookRecord("1", APP, "https://x/?s3cret", (), "whsec_a", "whsec_b", 1.0, True, 0.0, 0.0)
     assert "s3cret" not in repr(record)
     assert "whsec" not in repr(replace(record, secret="whsec_c"))
+
+
+async def test_what_was_made_is_crossed_out_with_the_next_claim_or_stays(
+    store: Store, webhook: WebhookRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = KeptOutbox(store.deliveries, "node-1")
+    await outbox.add([happened(number) for number in range(3)])
+    (first,) = await outbox.turn(NOW, 1, {})
+
+    def fail(webhooks: object) -> None:
+        raise RuntimeError("in the middle of it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sealcast.server.store.deliveries.random.shuffle", fail)
+        with pytest.raises(RuntimeError):
+            await outbox.turn(NOW, 9, {}, [first])
+    assert await outbox.waiting() == 3
+    (second,) = await outbox.turn(NOW, 9, {}, [first])
+    assert await outbox.waiting() == 2
+    assert second.event.sequence > first.event.sequence
+
+
+async def test_who_needs_what_was_told_to_be_written_down_does_not_wait_for_ever(
+    store: Store, time: Time, webhook: WebhookRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealcast.server.hooks.service._SETTLE", 0.01)
+    told = hooks(store, time)
+    await told.settled()
+    told.tell(happened(1))
+    with pytest.raises(StoreDown):
+        await told.settled()  # nobody writes here
+    await told.close()
+    await told.settled()
+    assert await store.deliveries.waiting() == 1

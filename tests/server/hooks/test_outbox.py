@@ -60,19 +60,19 @@ async def test_over_its_bound_the_oldest_is_given_up_and_can_be_seen() -> None:
     outbox = MemoryOutbox([endpoint(1)], most=2)
     await outbox.add([event(1), event(2), event(3)])
     assert [one.event.sequence for one in await outbox.dead(10)] == [1]
-    assert [one.event.sequence for one in await outbox.claim(2000.0, 10, {})] == [2]
+    assert [one.event.sequence for one in await outbox.turn(2000.0, 10, {})] == [2]
 
 
 async def test_what_was_given_up_can_be_revived_and_goes_first() -> None:
     outbox = MemoryOutbox([endpoint(1)])
     await outbox.add([event(1), event(2)])
-    (first,) = await outbox.claim(2000.0, 10, {})
+    (first,) = await outbox.turn(2000.0, 10, {})
     await outbox.failed(first, "410", None, 2000.0)
     (dead,) = await outbox.dead(10)
     assert (dead.id, dead.answer, dead.dead) == (first.id, "410", True)
     assert await outbox.revive(dead.id, 2000.0)
     assert not await outbox.revive(dead.id, 2000.0)
-    (again,) = await outbox.claim(2000.0, 10, {})
+    (again,) = await outbox.turn(2000.0, 10, {})
     assert (again.event.sequence, again.failures, again.dead) == (1, 0, False)
 
 

@@ -13,6 +13,7 @@ from sealcast.protocol.tokens import verify
 from sealcast.server.http.console.pages import SECTIONS
 from sealcast.server.http.console.visit import ANYBODY, PageRoute
 from sealcast.server.passwords import Passwords
+from sealcast.server.store.audit import AuditLog
 from sealcast.server.store.records import Role, StoreDown
 
 from .browsing import PASSWORD, Browse, Browser, SignedIn
@@ -88,6 +89,27 @@ async def test_a_sign_in_without_an_account_works_on_a_hash_too(
     await (await browse()).sign_in("nobody@example.org")
     assert len(compared) == 1
     assert compared[0].startswith("$argon2id$")
+
+
+async def test_a_change_whose_entry_is_not_kept_is_none(
+    signed_in: SignedIn, operated: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*entry: Any, **more: Any) -> None:
+        raise StoreDown("the database does not answer in time")
+
+    browser = await signed_in()
+    app_id = (await browser.submit("/apps", name="calls")).headers["location"].rpartition("/")[2]
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditLog, "add", fail)
+        assert (await browser.submit("/apps", name="others")).status_code == 503
+        disabled = await browser.submit(f"/apps/{app_id}/disable", confirmed="yes")
+        assert disabled.status_code == 503
+    relay = operated.station
+    assert relay.store is not None
+    assert [(app.name, app.enabled) for app in await relay.store.apps.page()] == [("calls", True)]
+    await relay.directory.refresh()
+    assert [app.app_id for app in relay.directory] == [app_id]
+    assert relay.hub.app(app_id) is not None
 
 
 async def test_a_disabled_account_does_not_get_in_and_is_put_out(

@@ -27,6 +27,8 @@ _LONGEST: Final = 600.0
 """Seconds after which the outbox is looked into again in any case: clocks jump."""
 _BREATH: Final = 0.02
 """Seconds between two looks: what ends in the meantime costs one transaction together."""
+_SOON: Final = 1.0
+"""Seconds after which is looked again while deliveries are made, for what may be tried only later."""
 _LOOK_AGAIN: Final = 5.0
 """The same where others may have added to it."""
 
@@ -190,12 +192,17 @@ class Courier:
 
     async def _round(self) -> float | None:
         """Start what is due; return how long nothing else will be, None when nothing waits."""
-        await self._cross_out()
         room = _AT_ONCE - len(self._running)
         if room <= 0:
+            await self._cross_out()
             return None  # the end of one of those that run starts the next round
         now = self._wall()
-        claimed = await self._outbox.claim(now, room, self._at)
+        made, self._made = self._made, []
+        try:
+            claimed = await self._outbox.turn(now, room, self._at, made)
+        except BaseException:
+            self._made += made
+            raise
         for delivery in claimed:
             self._at[delivery.endpoint.id] += 1
             task = asyncio.create_task(self._try(delivery))
@@ -203,6 +210,8 @@ class Courier:
             task.add_done_callback(functools.partial(self._tried, delivery.endpoint.id))
         if not (claimed or self._events or self._running or self._writing or self._made):
             self._idle.set()
+        if claimed:
+            return _SOON  # most often one of those has ended long before
         due = await self._outbox.next_due(now)
         longest = _LOOK_AGAIN if self._outbox.shared else _LONGEST
         if due is None:

@@ -35,9 +35,12 @@ class KeptOutbox:
         """Write these down for every endpoint that wants them; return how many deliveries that makes."""
         return await self._deliveries.add(self._node, [event_record(event) for event in events])
 
-    async def claim(self, now: float, room: int, running: Mapping[str, int]) -> Sequence[Delivery]:
-        """Take up to *room* deliveries that may be tried, for ``LEASE`` seconds."""
-        found = await self._deliveries.claim(self._node, now, now + LEASE, room, EACH, running)
+    async def turn(
+        self, now: float, room: int, running: Mapping[str, int], made: Sequence[Delivery] = ()
+    ) -> Sequence[Delivery]:
+        """Cross out what was made, and take up to *room* deliveries that may be tried, for ``LEASE`` s."""
+        done = [delivery.id for delivery in made]
+        found = await self._deliveries.turn(self._node, now, now + LEASE, room, EACH, running, done)
         return [delivery_of(record, now) for record in found]
 
     async def next_due(self, now: float) -> float | None:

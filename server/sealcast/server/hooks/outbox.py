@@ -66,11 +66,13 @@ class Outbox(Protocol):
         """Write these down for every endpoint that wants them; return how many deliveries that makes."""
         ...
 
-    async def claim(self, now: float, room: int, running: Mapping[str, int]) -> Sequence[Delivery]:
-        """Take up to *room* deliveries that may be tried, for ``LEASE`` seconds.
+    async def turn(
+        self, now: float, room: int, running: Mapping[str, int], made: Sequence[Delivery] = ()
+    ) -> Sequence[Delivery]:
+        """Cross out what was made, and take up to *room* deliveries that may be tried, for ``LEASE`` seconds.
 
-        Of each endpoint and subject it is the first one, and none while another one of them is taken; of
-        each endpoint not more than ``EACH``, with those that are *running*.
+        Both or, when it fails, neither. Of each endpoint and subject it is the first one, and none while
+        another one of them is taken; of each endpoint not more than ``EACH``, with those that are *running*.
         """
         ...
 
@@ -128,8 +130,11 @@ class MemoryOutbox:
             self._dead[oldest.id] = replace(oldest, dead=True, answer="too many deliveries wait")
         return made
 
-    async def claim(self, now: float, room: int, running: Mapping[str, int]) -> Sequence[Delivery]:
-        """Take up to *room* deliveries that may be tried, for ``LEASE`` seconds."""
+    async def turn(
+        self, now: float, room: int, running: Mapping[str, int], made: Sequence[Delivery] = ()
+    ) -> Sequence[Delivery]:
+        """Cross out what was made, and take up to *room* deliveries that may be tried, for ``LEASE`` s."""
+        await self.delivered(made)
         left: dict[str, int] = {}
         found: list[Delivery] = []
         for one in self._firsts(now):

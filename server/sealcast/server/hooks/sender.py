@@ -83,7 +83,7 @@ class HttpSender:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(cafile=authorities or None),
             max_connections=64,
-            max_keepalive_connections=16,
+            max_keepalive_connections=32,
             keepalive_expiry=30.0,
             network_backend=Reach(private=private),
         )

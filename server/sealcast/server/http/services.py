@@ -165,10 +165,15 @@ class Services:
     ) -> None:
         """Write down what is going to be done to the relay itself, which nothing takes back.
 
-        The entry is kept when this returns, so that whatever is done then holds up nobody else's. Raises
-        StoreDown, when nothing may be done.
+        The entry is kept when this returns, so that whatever is done then holds up nobody else's; but where
+        the request has asked the database before, it is kept with all of that. Raises StoreDown, when nothing
+        may be done.
         """
-        await self.apart(self.audit(actor, action, target, detail, address=address))
+        entry = self.audit(actor, action, target, detail, address=address)
+        if self.store is not None and self.store.database.held:
+            await entry
+        else:
+            await self.apart(entry)
 
     async def settled(self) -> Store:
         """Return the database, once what this node has noted of sessions, and for webhooks, is in it."""

@@ -158,6 +158,12 @@ class Database:
         finally:
             _UNIT.reset(token)
 
+    @property
+    def held(self) -> bool:
+        """Whether a ``unit`` of this task has begun a transaction."""
+        unit = self._joined()
+        return unit is not None and unit.session is not None
+
     def _joined(self) -> _Unit | None:
         unit = _UNIT.get()
         # A task that was begun in the block has its context, and still no part in it.

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import CursorResult, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import CursorResult, Delete, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql import ColumnElement, Select
@@ -66,17 +66,26 @@ class Deliveries:
                 await session.execute(insert(WebhookOpen), [_open(node, each) for each in opened.values()])
             return await self._deliver(session, fresh)
 
-    async def claim(
-        self, owner: str, now: float, until: float, room: int, each: int, running: Mapping[str, int]
+    async def turn(
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        room: int,
+        each: int,
+        running: Mapping[str, int],
+        made: Sequence[int] = (),
     ) -> list[DeliveryRecord]:
-        """Take up to *room* deliveries that may be tried, until that time.
+        """Cross out what was *made*, and take up to *room* deliveries that may be tried, until that time.
 
-        Of each webhook and lane it is the first one, when none of that lane is being tried; of each webhook
-        not more than *each*, with those that are *running*.
+        It is one transaction, for each costs. Of each webhook and lane it is the first one, when none of that
+        lane is being tried; of each webhook not more than *each*, with those that are *running*.
         """
         found: list[DeliveryRecord] = []
         some = exists().where(WebhookDelivery.webhook_id == Webhook.webhook_id, *_claimable(now))
         async with self._database.transaction() as session:
+            if made:
+                await session.execute(_crossed_out(made))
             webhooks = list(await session.scalars(select(Webhook).where(Webhook.enabled, some)))
             random.shuffle(webhooks)  # so that none is always the last
             for webhook in webhooks:
@@ -84,9 +93,15 @@ class Deliveries:
                 if most <= 0:
                     continue
                 record = webhook_record(webhook)
-                for row in await session.scalars(_firsts(webhook.webhook_id, now, most)):
-                    row.claimed_by, row.claimed_until = owner, until
-                    found.append(delivery_record(row, record))
+                rows = (await session.scalars(_firsts(webhook.webhook_id, now, most))).all()
+                found += [delivery_record(row, record) for row in rows]
+            if found:
+                await session.execute(
+                    update(WebhookDelivery)
+                    .where(WebhookDelivery.delivery_id.in_([record.delivery_id for record in found]))
+                    .values(claimed_by=owner, claimed_until=until)
+                    .execution_options(synchronize_session=False)
+                )
         return found
 
     async def next_due(self, now: float) -> float | None:
@@ -106,9 +121,7 @@ class Deliveries:
     async def delivered(self, delivery_ids: Sequence[int]) -> None:
         """Cross these out."""
         async with self._database.transaction() as session:
-            await session.execute(
-                delete(WebhookDelivery).where(WebhookDelivery.delivery_id.in_(delivery_ids))
-            )
+            await session.execute(_crossed_out(delivery_ids))
 
     async def failed(self, owner: str, delivery_id: int, answer: str, due: float | None, now: float) -> None:
         """Note a failure of the claim's owner, to be tried again when it is *due*, or given up for None."""
@@ -242,6 +255,14 @@ class Deliveries:
         if rows:
             await session.execute(insert(WebhookDelivery), rows)
         return len(rows)
+
+
+def _crossed_out(delivery_ids: Sequence[int]) -> Delete:
+    return (
+        delete(WebhookDelivery)
+        .where(WebhookDelivery.delivery_id.in_(delivery_ids))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _claimable(now: float) -> tuple[ColumnElement[bool], ...]:
