@@ -18,7 +18,18 @@ from ..rules import AddressRule, ChannelRule, Kept, Reason, RuleId, UserRule, ap
 from ..services import Services, ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["BanChange", "BanView", "NewBan", "router"]
+__all__ = [
+    "BanChange",
+    "BanView",
+    "NewBan",
+    "PrivilegeName",
+    "change_ban",
+    "create_ban",
+    "lift_ban",
+    "list_bans",
+    "router",
+    "show_ban",
+]
 
 router = APIRouter(tags=["bans"], route_class=ApiRoute)
 

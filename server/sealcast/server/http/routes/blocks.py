@@ -16,7 +16,14 @@ from ..paging import Page, PageAskedOf
 from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 
-__all__ = ["BlockView", "NewBlock", "router"]
+__all__ = [
+    "BlockView",
+    "NewBlock",
+    "block",
+    "lift_block",
+    "list_blocks",
+    "router",
+]
 
 router = APIRouter(tags=["blocks"], route_class=ApiRoute)
 

@@ -15,7 +15,15 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf, Name
 
-__all__ = ["KeyView", "MadeKey", "NewApiKey", "router"]
+__all__ = [
+    "KeyView",
+    "MadeKey",
+    "NewApiKey",
+    "create_key",
+    "delete_key",
+    "list_keys",
+    "router",
+]
 
 KeyIdOf = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 

@@ -20,7 +20,14 @@ from ..rules import ChannelRule, Kept, Reason, RuleId, UserRule, app_of, kept_in
 from ..services import Services, ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["NewRevocation", "RevocationView", "router"]
+__all__ = [
+    "NewRevocation",
+    "RevocationView",
+    "create_revocation",
+    "lift_revocation",
+    "list_revocations",
+    "router",
+]
 
 router = APIRouter(tags=["revocations"], route_class=ApiRoute)
 

@@ -32,7 +32,20 @@ from ..webhook_views import (
     kind_names,
 )
 
-__all__ = ["router"]
+__all__ = [
+    "change_webhook",
+    "create_webhook",
+    "delete_dead_letter",
+    "delete_webhook",
+    "list_dead_letters",
+    "list_webhooks",
+    "revive_dead_letter",
+    "revive_dead_letters",
+    "rotate_webhook_secret",
+    "router",
+    "show_webhook",
+    "test_webhook",
+]
 
 router = APIRouter(tags=["webhooks"], route_class=ApiRoute)
 
