@@ -18,6 +18,7 @@ __all__ = ["SECTION"]
 
 _MOMENTS: Final = ("until", "issued_before", "expires")
 """What is a time where it stands in an entry."""
+_LATEST: Final = 2e11
 _NAMED: Final = ("actor", "action", "target", "from", "to")
 
 
@@ -58,7 +59,7 @@ def _told(detail: dict[str, Any]) -> list[tuple[str, str]]:
     for name, value in detail.items():
         if isinstance(value, dict):
             lines += _told(value)
-        elif name in _MOMENTS and isinstance(value, int | float):
+        elif name in _MOMENTS and isinstance(value, int | float) and 0 < value < _LATEST:
             lines.append((name, moment(value)))
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
             lines.append((name, ", ".join(value)))
