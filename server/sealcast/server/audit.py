@@ -121,7 +121,7 @@ def detail_of(detail: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            str(name): "hidden" if set(str(name).lower().split("_")) & _SECRET_NAMES else _plain(item)
+            str(name): "hidden" if item is not None and _secret(str(name).lower()) else _plain(item)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
@@ -130,6 +130,11 @@ def _plain(value: Any) -> Any:
         return value
     text = str(value)
     return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}…"
+
+
+def _secret(name: str) -> bool:
+    """Say whether what has this name could be a secret; the id of a secret is none."""
+    return not name.endswith("_id") and bool(set(name.split("_")) & _SECRET_NAMES)
 
 
 class _Check:

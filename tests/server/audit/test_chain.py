@@ -127,6 +127,10 @@ def test_what_could_be_a_secret_never_gets_into_a_detail(name: str) -> None:
     assert "abc" not in detail_of({name: "abc", "more": [{name: "abc"}]})
 
 
+def test_the_id_of_a_secret_is_none_and_neither_is_nothing() -> None:
+    assert detail_of({"token_id": "abc", "token": None}) == '{"token":null,"token_id":"abc"}'
+
+
 def test_a_detail_is_json_with_sorted_names_and_cut_text() -> None:
     assert detail_of({"b": 1, "a": (True, None)}) == '{"a":[true,null],"b":1}'
     assert len(detail_of({"a": "x" * 10_000})) < 600

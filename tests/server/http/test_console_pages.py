@@ -147,6 +147,9 @@ async def test_tokens_are_revoked_of_a_user_and_one_by_its_id_and_are_good_again
 
     assert "Revoked: token" in await submit(browser, path, token_id="0123456789abcdef" * 2)
     assert "Revoked: all tokens." in await submit(browser, path, issued_before="2027-01-15T07:00")
+    entry = await read(browser, "/audit?action=revocation.created")
+    assert f"token_id {'0123456789abcdef' * 2}" in entry, "an id is no secret"
+    assert "issued_before 2027-01-15 07:00 UTC" in entry
     for fields, problem in (
         ({}, "names nothing"),
         ({"token_id": "x"}, "token_id"),

@@ -23,6 +23,7 @@ __all__ = [
     "AppChange",
     "MadeApp",
     "NewApp",
+    "change_app",
     "create_app",
     "delete_app",
     "disable_app",

@@ -17,7 +17,14 @@ from ..paging import Page, PageAskedOf
 from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 
-__all__ = ["EntryView", "HeadView", "LogView", "audit_head", "list_audit", "router"]
+__all__ = [
+    "EntryView",
+    "HeadView",
+    "LogView",
+    "audit_head",
+    "list_audit",
+    "router",
+]
 
 router = APIRouter(tags=["audit"], route_class=ApiRoute)
 

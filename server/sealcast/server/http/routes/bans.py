@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,6 +22,7 @@ __all__ = [
     "BanChange",
     "BanView",
     "NewBan",
+    "PrivilegeName",
     "change_ban",
     "create_ban",
     "lift_ban",
@@ -170,11 +170,10 @@ async def create_ban(services: ServicesOf, caller: CallerOf, app_id: AppIdOf, ne
     )
     bans = services.hub.access.bans
     if new.duration == 0:
-        await services.announce(*_entry(caller, "ban.kicked", ban), address=caller.address)
         bans.kick(ban)
     else:
         await bans.add(ban, app.limits.bans)
-        await _done(services, caller, "ban.created", ban)
+    await _done(services, caller, "ban.created" if new.duration != 0 else "ban.kicked", ban)
     return BanView.of(ban, services)
 
 
@@ -206,10 +205,6 @@ async def lift_ban(services: ServicesOf, caller: CallerOf, app_id: AppIdOf, ban_
 
 
 async def _done(services: Services, caller: Caller, action: str, ban: Ban) -> None:
-    await services.audit(*_entry(caller, action, ban), address=caller.address)
-
-
-def _entry(caller: Caller, action: str, ban: Ban) -> tuple[str, str, str, Mapping[str, Any]]:
     rule = {
         "app": ban.app_id,
         "address": ban.address,
@@ -219,4 +214,4 @@ def _entry(caller: Caller, action: str, ban: Ban) -> tuple[str, str, str, Mappin
         "until": ban.until,
         "reason": ban.reason,
     }
-    return caller.actor, action, f"ban {ban.ban_id}", {"rule": rule}
+    await services.audit(caller.actor, action, f"ban {ban.ban_id}", {"rule": rule}, address=caller.address)

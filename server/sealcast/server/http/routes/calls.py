@@ -21,7 +21,14 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf
 
-__all__ = ["CallDetail", "CallView", "MembershipView", "list_calls", "router", "show_call"]
+__all__ = [
+    "CallDetail",
+    "CallView",
+    "MembershipView",
+    "list_calls",
+    "router",
+    "show_call",
+]
 
 router = APIRouter(tags=["calls"], route_class=ApiRoute)
 

@@ -22,6 +22,7 @@ __all__ = [
     "delete_certificate",
     "disable_certificate",
     "enable_certificate",
+    "list_certificates",
     "router",
     "swap_certificates",
 ]

@@ -15,7 +15,16 @@ from ..route import ApiRoute, scoped
 from ..services import ServicesOf
 from ..views import AppIdOf, Name
 
-__all__ = ["KeyView", "MadeKey", "NewApiKey", "create_key", "delete_key", "list_keys", "router", "show_key"]
+__all__ = [
+    "KeyView",
+    "MadeKey",
+    "NewApiKey",
+    "create_key",
+    "delete_key",
+    "list_keys",
+    "router",
+    "show_key",
+]
 
 KeyIdOf = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 

@@ -11,10 +11,14 @@ from ...errors import ApiError
 from ...moments import Span
 from ...routes.audit import audit_head, list_audit
 from ..forms import moment_of
+from ..rendering import moment
 from ..visit import PageRoute, Section, Visit
 
 __all__ = ["SECTION"]
 
+_MOMENTS: Final = ("until", "issued_before", "expires")
+"""What is a time where it stands in an entry."""
+_LATEST: Final = 2e11
 _NAMED: Final = ("actor", "action", "target", "from", "to")
 
 
@@ -55,9 +59,13 @@ def _told(detail: dict[str, Any]) -> list[tuple[str, str]]:
     for name, value in detail.items():
         if isinstance(value, dict):
             lines += _told(value)
-        elif value is not None and value != "" and value != []:
+        elif name in _MOMENTS and isinstance(value, int | float) and 0 < value < _LATEST:
+            lines.append((name, moment(value)))
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+            lines.append((name, ", ".join(value)))
+        elif value is not None and value != "":
             lines.append((name, value if isinstance(value, str) else json.dumps(value)))
-    return lines
+    return [(name, text) for name, text in lines if text]
 
 
 SECTION: Final = Section(
