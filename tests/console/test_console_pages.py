@@ -88,7 +88,7 @@ async def test_a_channel_is_seen_to_live(stage: Stage, sign_in: SignIn) -> None:
     await expect(row.locator('[data-field="encrypted"]')).to_have_text("100 %")
     await expect(page.locator('[data-figure="frames"] .value')).not_to_have_text("0")
     await expect(page.locator('[data-figure="frames"] path.line')).to_have_attribute("d", re.compile("^M.*L"))
-    await page.get_by_role("link", name="alice").click()
+    await page.get_by_role("link", name="alice", exact=True).click()
     await expect(page.get_by_role("heading", name="alice")).to_be_visible()
     await expect(page.get_by_text("sealcast/")).to_be_visible()
     await expect(page.locator('[data-figure="frames"] .value')).not_to_have_text("0")

@@ -606,6 +606,7 @@ async def test_figures_of_what_members_send_are_there_to_be_drawn(
     assert (await browser.get("/live?user=" + "x" * 300)).status_code == 422
     kicked = await browser.submit(f"/apps/{lab.APP}/kick", channel="standup", user="alice", confirmed="yes")
     assert kicked.headers["location"] == f"/console/apps/{lab.APP}/channel?name=standup"
+    assert "alice</a>" not in (await browser.get(f"/apps/{lab.APP}/channel?name=standup")).text, "at once"
     lab.later(1)
     rows_left = (await browser.get(paths["channel"])).json()["rows"]["members"]
     assert [row["user"] for row in rows_left] == ["bob"]

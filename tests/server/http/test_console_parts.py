@@ -96,6 +96,8 @@ def test_rows_have_rates_from_the_second_look_on() -> None:
         {"key": "a", "user": "ada", "bytes": 100.0},
         {"key": "b", "user": "bob", "bytes": None},
     ]
+    rows.keep({"b"})
+    assert [row["user"] for row in rows.values] == ["bob"]
     rows.put([], 13.0)
     assert rows.values == []
 

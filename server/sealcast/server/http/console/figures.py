@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,6 +92,10 @@ class Rows:
         self._values = [{**row.shown, **self._rates(row, span), "key": row.key} for row in rows]
         self._before = {row.key: row.sums for row in rows}
         self._at = now
+
+    def keep(self, keys: Container[str]) -> None:
+        """Leave out the rows of what is not there any more."""
+        self._values = [row for row in self._values if row["key"] in keys]
 
     def _rates(self, row: Row, span: float) -> dict[str, float | None]:
         before = self._before.get(row.key)

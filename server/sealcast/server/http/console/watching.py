@@ -93,6 +93,13 @@ class Watch:
         if rows:
             self.rows.put(found, now)
 
+    def prune(self) -> None:
+        """Leave out members who have left since the last look: a page is to show what its forms have done."""
+        app = self._hub.any_app(self._subject.app_id)
+        channel = app.channels.get(self._subject.channel) if app is not None else None
+        if self.table == "members":
+            self.rows.keep({f"{number}" for number in channel.members} if channel is not None else ())
+
     def _count(self, now: float, rows: bool) -> tuple[Counts, list[Row], int]:
         subject, hub = self._subject, self._hub
         if not subject.app_id:
@@ -170,6 +177,7 @@ class Watches:
             self._watches[subject] = watch
         watch.seen = self._clock.monotonic()
         watch.look()
+        watch.prune()
         return watch
 
 
