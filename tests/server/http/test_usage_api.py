@@ -144,9 +144,9 @@ async def test_many_members_are_looked_at_a_few_at_a_time(
     lab: Lab, busy: Operated, api: httpx.AsyncClient
 ) -> None:
     clients = [await lab.connect(busy.station) for _ in range(10)]
-    for each, client in enumerate(clients):
+    for place, client in enumerate(clients):
         for number in range(32):
-            await client.join(f"room {number} {each}", f"user {each}")
+            await client.join(f"room {number} {place}", f"ann {place}")
     lab.later(10)
     for _ in range(3):
         lab.later(0.05)
