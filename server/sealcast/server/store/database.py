@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
@@ -195,6 +196,7 @@ class Database:
         with _failures():
             async with (
                 asyncio.timeout(_TIME),
+                _put_off(),
                 AsyncSession(self._opened(), expire_on_commit=False, autoflush=False) as session,
                 session.begin(),
             ):
@@ -204,7 +206,7 @@ class Database:
     async def connection(self, time: float | None = _TIME) -> AsyncIterator[AsyncConnection]:
         """Lend a connection in a transaction, for what is no object: health, migrations."""
         with _failures():
-            async with asyncio.timeout(time), self._opened().begin() as connection:
+            async with asyncio.timeout(time), _put_off(), self._opened().begin() as connection:
                 yield connection
 
     def _opened(self) -> AsyncEngine:
@@ -214,7 +216,10 @@ class Database:
             options: dict[str, Any] = {"pool_timeout": _WAIT, "hide_parameters": True}
             if self.embedded:
                 # One connection: SQLite has one writer, and one thread is what it costs.
+                from .steady import connect
+
                 options |= {"pool_size": 1, "max_overflow": 0, "connect_args": {"timeout": _WAIT}}
+                options["async_creator"] = functools.partial(connect, self._url.database or "", timeout=_WAIT)
             else:
                 options |= {"pool_size": 4, "max_overflow": 4, "pool_pre_ping": True, "pool_recycle": 1800}
                 options["connect_args"] = {"timeout": _WAIT}
@@ -236,6 +241,16 @@ class Database:
         self._drivers.add(driver)
         if self._cut:
             driver.terminate()
+
+
+@contextlib.asynccontextmanager
+async def _put_off() -> AsyncIterator[None]:
+    """Let a cancellation through that the driver has put off: before the block, or when it has ended."""
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
 
 
 def _understood(text: str) -> URL:
