@@ -25,13 +25,12 @@ async def work(store: Store) -> None:
         await store.audit.add("somebody", "something", "that", {})
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 async def test_work_that_is_cancelled_at_any_moment_keeps_nobody_out(store: Store, seed: int) -> None:
     chance = random.Random(seed)
-    for _ in range(10):
+    for _ in range(60):
         task = asyncio.create_task(work(store))
-        for _ in range(chance.randrange(12)):
-            await asyncio.sleep(0)
+        await asyncio.sleep(chance.uniform(0, 0.02))  # the moment is what is tried
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
