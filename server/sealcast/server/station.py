@@ -134,8 +134,13 @@ class Station(Relay):
 
     async def stop(self) -> None:
         """Go down in order: the relay, the internal port, the database, which is not waited for for long."""
+        # These end while the members are told; what they have begun must not meet the last writing.
+        ending: list[asyncio.Future[None]] = []
         if self._refreshing is not None:
             self._refreshing.cancel()
+            ending.append(self._refreshing)
+        if self._retention is not None:
+            ending.append(asyncio.ensure_future(self._retention.stop()))
         await super().stop()
         self.instruments.stop()
         if self._console is not None:
@@ -143,10 +148,7 @@ class Station(Relay):
         with self._patience():
             if self._port is not None:
                 await self._port.stop()
-            if self._refreshing is not None:
-                await asyncio.gather(self._refreshing, return_exceptions=True)
-            if self._retention is not None:
-                await self._retention.stop()
+            await asyncio.gather(*ending, return_exceptions=True)
             await self._close_store()
         await self._close_traces()
 
