@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -170,10 +171,11 @@ async def create_ban(services: ServicesOf, caller: CallerOf, app_id: AppIdOf, ne
     )
     bans = services.hub.access.bans
     if new.duration == 0:
+        await services.announce(*_entry(caller, "ban.kicked", ban), address=caller.address)
         bans.kick(ban)
     else:
         await bans.add(ban, app.limits.bans)
-    await _done(services, caller, "ban.created" if new.duration != 0 else "ban.kicked", ban)
+        await _done(services, caller, "ban.created", ban)
     return BanView.of(ban, services)
 
 
@@ -205,6 +207,10 @@ async def lift_ban(services: ServicesOf, caller: CallerOf, app_id: AppIdOf, ban_
 
 
 async def _done(services: Services, caller: Caller, action: str, ban: Ban) -> None:
+    await services.audit(*_entry(caller, action, ban), address=caller.address)
+
+
+def _entry(caller: Caller, action: str, ban: Ban) -> tuple[str, str, str, Mapping[str, Any]]:
     rule = {
         "app": ban.app_id,
         "address": ban.address,
@@ -214,4 +220,4 @@ async def _done(services: Services, caller: Caller, action: str, ban: Ban) -> No
         "until": ban.until,
         "reason": ban.reason,
     }
-    await services.audit(caller.actor, action, f"ban {ban.ban_id}", {"rule": rule}, address=caller.address)
+    return caller.actor, action, f"ban {ban.ban_id}", {"rule": rule}

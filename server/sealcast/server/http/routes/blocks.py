@@ -110,11 +110,11 @@ async def block(services: ServicesOf, caller: CallerOf, new: NewBlock) -> BlockV
         raise ApiError("too_many_blocks")
     if services.store is not None:
         await services.store.blocks.put(record)
-    services.hub.warden.put(record)
     detail = {"seconds": new.seconds, "reason": new.reason}
     await services.audit(
         caller.actor, "block.created", f"network {new.network}", detail, address=caller.address
     )
+    services.hub.warden.put(record)
     return BlockView.of(KeptOut(record.network, "operator", record.reason, record.created, record.until))
 
 
@@ -131,9 +131,10 @@ async def lift_block(
     if named in services.hub.warden.rules.deny:
         raise ApiError("file_configured")
     stored = services.store is not None and await services.store.blocks.delete(named)
-    if not services.hub.warden.lift(named) and not stored:
+    if not services.hub.warden.holds(named) and not stored:
         raise ApiError("not_found", "this network is not kept out")
     await services.audit(caller.actor, "block.lifted", f"network {named}", {}, address=caller.address)
+    services.hub.warden.lift(named)
     return Response(status_code=204)
 
 
