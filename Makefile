@@ -14,7 +14,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test simulate chaos test-blind verify-blind lint docs screenshots bench bench-quick bench-peers build clean
+.PHONY: help setup demo test coverage simulate chaos test-blind verify-blind lint docs screenshots bench bench-quick bench-peers build clean
 
 help:  ## List the targets
 	@echo "usage: make TARGET [ARGS=...]     for example: make test ARGS='tests/protocol -k session'"
@@ -25,7 +25,10 @@ setup: $(VENV)/.ready  ## Make .venv with everything that development needs (the
 demo: setup  ## Run a relay and a conversation, and prove that the relay could not listen
 	@$(BIN)/sealcast demo $(ARGS)
 
-test: setup  ## Run the tests and print their coverage
+test: setup  ## Run the tests
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+coverage: setup  ## Run the tests and print their coverage; every process is slower
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
 
 simulate: setup  ## Replay a simulated conversation: make simulate SEED=7

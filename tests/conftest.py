@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,6 +25,50 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _TURNS = 10
 """Loop turns in which tasks that have been cancelled may finish; nothing here waits for time to pass."""
+
+
+_ALONE = (
+    "tests/bench/",
+    "tests/chaos/",
+    "tests/cli/test_bench.py",
+    "tests/cli/test_blind.py",
+    "tests/cli/test_demo_run.py",
+    "tests/console/test_console_demo.py",
+    "tests/server/test_flood.py",
+)
+"""What measures, or puts the machine under load by itself."""
+
+
+@contextlib.contextmanager
+def _in_turn(item: pytest.Item) -> Iterator[None]:
+    """Wait for a test's turn when tests run in several processes.
+
+    Everybody holds a shared lock while a test runs; who wants to be alone holds it alone. A second lock is
+    the door: who waits there to be alone keeps the others from going in before.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        yield
+        return
+    import fcntl
+
+    alone = item.nodeid.startswith(_ALONE)
+    place = Path(tempfile.gettempdir())
+    with (
+        (place / f"sealcast-{run}-door").open("w") as door,
+        (place / f"sealcast-{run}-room").open("w") as room,
+    ):
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test in its turn, before its time begins to count."""
+    with _in_turn(item):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

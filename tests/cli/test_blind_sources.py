@@ -82,6 +82,13 @@ def test_the_relay_and_the_protocol_have_no_such_name_and_the_sdk_has() -> None:
     assert scan(["sealcast.client.e2ee"]).found
 
 
+def test_passwords_may_be_hashed_where_they_are_and_nowhere_else(package: Path) -> None:
+    (package / "server").mkdir()
+    (package / "server" / "passwords.py").write_text("from argon2 import PasswordHasher\n")
+    (package / "passwords.py").write_text("from argon2.low_level import hash_secret_raw\n")
+    assert len(scan(["suspect"]).found) == 2, "this is not sealcast.server"
+
+
 async def test_importing_the_relay_brings_in_no_cipher_and_importing_the_sdk_does(tmp_path: Path) -> None:
     relay = await closure("sealcast.server.relay", tmp_path)
     assert relay.ciphers == ()
