@@ -99,10 +99,10 @@ class Station(Relay):
             TracesUnavailable: there are to be traces, and their packages are not installed.
 
         """
-        self._load()
         self._open_traces()
         self.witness = Several([self.witness, self.instruments.tally])
         try:
+            self._load()
             await self._open_store()
             blocks = [] if self.store is None else await self.store.blocks.all()
             address = await super().start()
