@@ -34,6 +34,7 @@ _ALONE = (
     "tests/cli/test_blind.py",
     "tests/cli/test_demo_run.py",
     "tests/console/test_console_demo.py",
+    "tests/scenarios/test_managed_churn.py",
     "tests/server/test_flood.py",
 )
 """What measures, or puts the machine under load by itself."""

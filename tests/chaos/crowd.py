@@ -112,6 +112,9 @@ class Crowd:
         """Let everybody join, some at a time, and hear everybody."""
         for start in range(0, len(self.members), 20):
             await asyncio.gather(*(member.join() for member in self.members[start : start + 20]))
+        # A channel in which nothing was ever said is not kept, and nobody could recover anything from it.
+        speakers = {member.channel: member for member in self.members}
+        await asyncio.gather(*(member.say("first") for member in speakers.values()))
 
     async def finish(self, patience: float = 60.0) -> None:
         """Let everybody say a last word, and wait until everybody has heard the others'."""

@@ -200,7 +200,8 @@ class Model:
 
     def _objection_to_answer(self, name: str, channel: Any, ref: int) -> tuple[str, int] | None:
         breach = ("protocol_error", 0)
-        if ref == 0 and name in ("joined", *ASKED.values(), "ack", "pong"):
+        # The server says `renewed` by itself when it has taken rights away or given them back.
+        if ref == 0 and name in ("joined", *ASKED.values(), "ack", "pong") and name != "renewed":
             return breach
         asked = self.asked.get(ref)
         if ref and asked:
